@@ -1,0 +1,79 @@
+"""A Design as a Vitis HLS project: one file a kernel, the top level, a test bench, a Tcl script."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from bnn2fpga.resources_path import data_folder
+from bnn2fpga.errors import BuildError
+from bnn2fpga.ir import Design, Edge
+from bnn2fpga.project import Project
+
+
+def _table(values: Any, *shape: int) -> str:
+    """A C initializer of nested braces; `shape` folds a flat array first."""
+    nested = np.asarray(values).reshape(shape).tolist() if shape else values
+
+    def braces(value: Any) -> str:
+        if isinstance(value, list):
+            return "{" + ",".join(map(braces, value)) + "}"
+        return f"{value}ULL" if value >= 1 << 63 else f"{value}"
+
+    return braces(nested)
+
+
+def _native(bits: int) -> str:
+    """The unsigned C integer of 8, 16, 32 or 64 bits."""
+    return {8: "unsigned char", 16: "unsigned short", 32: "unsigned", 64: "unsigned long long"}[bits]
+
+
+def _wire(edge: Edge) -> str:
+    """The name of an edge's stream in the top level."""
+    return f"{edge.source.node or 'in'}_{edge.source.index}"
+
+
+def c_name(text: str) -> str:
+    """`text` made an identifier of C++, Tcl and Verilog; only letters, digits and underscores stay."""
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
+    return name if name and not name[0].isdigit() else f"n_{name}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(data_folder("hls_templates")),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"table": _table, "native": _native, "wire": _wire}
+    return environment
+
+
+def render(template: str, **values: object) -> str:
+    """`template` of hls_templates/ filled in; a BuildError names the template and the missing value."""
+    try:
+        return _environment().get_template(template).render(values)
+    except TemplateError as error:
+        raise BuildError(f"template {template}: {error}") from error
+
+
+def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
+    """The C++ and Tcl of `design` for an FPGA `part`, clocked at `clock_mhz`."""
+    files = {
+        "bnn2fpga.hpp": render("bnn2fpga.hpp.j2"),
+        "top.hpp": render("top.hpp.j2", design=design),
+        "top.cpp": render("top.cpp.j2", design=design),
+        "testbench.cpp": render("testbench.cpp.j2", design=design),
+        "vitis_hls.tcl": render("vitis_hls.tcl.j2", design=design, part=part, clock_mhz=clock_mhz),
+        "gcc/ap_axi_sdata.h": render("ap_axi_sdata.h.j2"),
+    }
+    for node in design.nodes:
+        text = render(f"kernels/{node.kernel.template}", name=node.name, k=node.kernel)
+        files[f"kernels/{node.name}.hpp"] = f"// {node.name}: {type(node.kernel).__name__}\n#pragma once\n{text}"
+    return Project(files)

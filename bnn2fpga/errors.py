@@ -1,0 +1,40 @@
+"""Every refusal of bnn2fpga, with the exit code that the command line gives it."""
+
+
+class BuildError(Exception):
+    """Something in the model, the configuration or the request cannot be built.
+
+    The text is one line: where it happened, what is wrong, what is legal, what to do.
+    """
+
+    exit_code = 1
+
+
+class ModelError(BuildError):
+    """The model file cannot be read, or its graph holds something that has no exact integer form."""
+
+
+class TransformError(BuildError):
+    """A graph transformation changed what the graph computes."""
+
+
+class FoldingError(BuildError):
+    """A folding is illegal, or no folding meets the request."""
+
+
+class ConfigError(BuildError):
+    """A board, a configuration file or an argument is wrong."""
+
+    exit_code = 2
+
+
+class ToolError(BuildError):
+    """An external tool is missing or failed."""
+
+    exit_code = 3
+
+
+class MismatchError(BuildError):
+    """Two levels that must agree do not."""
+
+    exit_code = 4

@@ -1,0 +1,173 @@
+"""Quantizers and max pools behind an integer tensor: step functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import onnx
+
+from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.chain import evaluate, levels_to_channels
+from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
+from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.quantizer import Quantizer, attribute
+from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
+from bnn2fpga.ir import Ints, IntType, Port, Stream
+from bnn2fpga.layers import Map, WindowMax, Windows
+from bnn2fpga.steps import Steps
+
+
+def lower_quantizer(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, exact_sums: bool) -> Signal:
+    """Closes the pending chain: the quantizer's integers as steps of the signal's integers."""
+    quantizer = Quantizer.of(graph, node)
+    if len(signal.pools) > 1:
+        raise ModelError(f"{node.name}: two max pools without a quantizer between them; put one there")
+    table = evaluate(graph, signal, [node], node.output[0])
+    levels = _levels(table.values, quantizer, signal)
+    if np.any(signal.rounding) and not exact_sums:
+        _refuse_ambiguous(graph, node, signal, quantizer, levels)
+    scale = _channel_scale(node, quantizer, signal)
+    channels = signal.stream.channels
+    if table.pooled is not None:
+        if levels.shape[1] != channels:
+            raise ModelError(f"{node.name}: the nodes around the max pool before it treat positions differently")
+        return _pooled(build, node, signal, quantizer.type, scale, levels, table.pooled)
+    levels = levels_to_channels(levels, channels)
+    stream = signal.stream if levels.shape[1] == channels else Stream((signal.stream.size,), signal.stream.type)
+    port = _map(build, node.name, signal.port, stream, levels, signal.points, quantizer.type)
+    return _quantized(node, port, replace_type(stream, quantizer.type), scale, signal.index)
+
+
+def replace_type(stream: Stream, kind: IntType) -> Stream:
+    """The stream with another type."""
+    return Stream(stream.shape, kind, stream.lanes)
+
+
+def _levels(values: Array, quantizer: Quantizer, signal: Signal) -> Ints:
+    """Rows of level numbers, 0 at the type's lowest value."""
+    scale = quantizer.scale
+    if scale.size > 1:
+        columns = values.shape[1]
+        shape = signal.index.shape
+        spread = np.broadcast_to(scale, (1, *shape[1:]) if columns != signal.stream.channels else (1, columns, *(1 for _ in shape[2:])))
+        flat = spread.reshape(-1)
+        scale = np.empty(columns)
+        if columns == signal.index.size:
+            scale[signal.index.ravel()] = flat
+        else:
+            scale = flat
+    integers = np.rint(values / scale).astype(np.int64)
+    return (integers - quantizer.type.low) // quantizer.type.step
+
+
+def _channel_scale(node: onnx.NodeProto, quantizer: Quantizer, signal: Signal) -> Array:
+    if np.all(quantizer.scale == quantizer.scale.flat[0]):
+        return quantizer.scale.reshape(-1)[:1]
+    if quantizer.scale.size != signal.stream.channels:
+        raise ModelError(f"{node.name}: its scale varies over positions; use one a channel or tensor")
+    return quantizer.scale.reshape(-1)
+
+
+def _refuse_ambiguous(graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer, levels: Ints) -> None:
+    """A ModelError where the float32 rounding of the graph's own sum decides a level."""
+    for shift in (-1.0, 1.0):
+        moved = _levels(evaluate(graph, signal, [node], node.output[0], shift).values, quantizer, signal)
+        if np.any(moved != levels):
+            row, column = np.argwhere(moved != levels)[0]
+            raise ModelError(
+                f"{node.name}: channel {column % signal.stream.channels} lies on a threshold at sum "
+                f"{signal.multiplier * signal.points[row] + signal.offset}, where the rounding of the float sum in "
+                f"{signal.port.node} decides; make its scales powers of two, or allow exact_sums "
+                "(--exact-sums: the exact integer sum decides)"
+            )
+
+
+def _map(build: Builder, name: str, port: Port, stream: Stream, levels: Ints, points: Ints, kind: IntType) -> Port:
+    try:
+        steps = Steps.read(levels, points, kind)
+    except BuildError as error:
+        raise ModelError(f"{name}: {error}") from error
+    return build.add(name, Map(stream, steps), port)[0]
+
+
+def _quantized(node: onnx.NodeProto, port: Port, stream: Stream, scale: Array, index: Ints) -> Signal:
+    kind = stream.type
+    points = np.arange(kind.low, kind.high + 1, kind.step)
+    return Signal(port, stream, scale.astype(np.float64), points, (Segment(node.output[0], index),))
+
+
+def lower_max_pool(build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
+    """On bare integers a kernel at once; behind float nodes it waits for the quantizer."""
+    image = as_image(node, signal)
+    if signal.padding:
+        raise ModelError(f"{node.name}: a padded tensor feeds a max pool; pad before a convolution only")
+    pool = _read_pool(node, (image.shape[0], image.shape[1]))
+    if not signal.bare:
+        shape = _window(pool, image).shape
+        index = raster_index((1, image.channels, shape[0], shape[1]))
+        return replace(signal, pending=(*signal.pending, pool, Segment(node.output[0], index)))
+    port, stream = _emit_pool(build, pool, signal.port, image)
+    index = raster_index((1, stream.channels, *stream.shape[:2]))
+    return replace(signal, port=port, stream=stream, pending=(Segment(node.output[0], index),))
+
+
+def _read_pool(node: onnx.NodeProto, size: tuple[int, int]) -> Pooled:
+    kernel = cast(tuple[int, int], tuple(cast(list[int], attribute(node, "kernel_shape", []))))
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    pads = list(explicit_pads(node, size, kernel))
+    if attribute(node, "ceil_mode", 0):
+        for axis in (0, 1):
+            span = dilation[axis] * (kernel[axis] - 1) + 1
+            beyond = size[axis] + pads[axis] + pads[axis + 2] - span
+            # a last window may start beyond the floor, but not in the padding behind the image
+            positions = -(-beyond // stride[axis])
+            if positions * stride[axis] < size[axis] + pads[axis]:
+                pads[axis + 2] += positions * stride[axis] - beyond
+    return Pooled(node.name, kernel, stride, (pads[0], pads[1], pads[2], pads[3]), dilation)
+
+
+def _window(pool: Pooled, image: Stream) -> Windows | Stream:
+    # the lowest value of the type never wins, as ONNX's minus infinity
+    return Windows(image, pool.kernel, pool.stride, pool.pads, pool.dilation, image.type.low)
+
+
+def _emit_pool(build: Builder, pool: Pooled, port: Port, image: Stream) -> tuple[Port, Stream]:
+    window_port, window = build.add(f"{pool.name}_window", _window(pool, image), port)
+    out, kernel = build.add(pool.name, WindowMax(window.outputs[0], pool.kernel[0] * pool.kernel[1]), window_port)
+    return out, kernel.outputs[0]
+
+
+def _pooled(
+    build: Builder, node: onnx.NodeProto, signal: Signal, kind: IntType, scale: Array, levels: Ints, pooled: Array
+) -> Signal:
+    """A max pool between the chain f before it and the chain g (with the quantizer) behind it.
+
+    Where g rises, g(max f) = max g(f): the pool works on the quantized levels; where g falls, on the
+    levels turned round. Where g does both but f rises, the pool works on the accumulators.
+    """
+    (pool,) = signal.pools
+    by_value = np.take_along_axis(levels, np.argsort(pooled, axis=0, kind="stable"), axis=0)
+    rises = np.all(np.diff(by_value, axis=0) >= 0, axis=0)
+    falls = np.all(np.diff(by_value, axis=0) <= 0, axis=0) & ~rises
+    top = kind.levels - 1
+    if np.all(rises | falls):
+        turned = np.where(falls, top - levels, levels)
+        port = _map(build, node.name, signal.port, signal.stream, turned, signal.points, kind)
+        port, stream = _emit_pool(build, pool, port, replace_type(signal.stream, kind))
+        if falls.any():
+            codes = np.arange(kind.levels)[:, None]
+            points = np.arange(kind.low, kind.high + 1, kind.step)
+            port = _map(build, f"{node.name}_turn", port, stream, np.where(falls, top - codes, codes), points, kind)
+    elif np.all(np.diff(pooled, axis=0) >= 0):
+        port, stream = _emit_pool(build, pool, signal.port, signal.stream)
+        port = _map(build, node.name, port, stream, levels, signal.points, kind)
+        stream = replace_type(stream, kind)
+    else:
+        raise ModelError(
+            f"{node.name}: behind {pool.name} the activation rises and falls while the scale before it is "
+            "negative in a channel; move the pool behind the quantizer"
+        )
+    return _quantized(node, port, stream, scale, signal.index)

@@ -1,0 +1,64 @@
+"""Collects kernels and edges while a graph is lowered."""
+
+from __future__ import annotations
+
+from bnn2fpga.codegen import c_name
+from bnn2fpga.host import Host
+from bnn2fpga.ir import Design, Edge, Node, Port, Stream
+from bnn2fpga.kernel import Kernel
+from bnn2fpga.kernels import implement
+from bnn2fpga.layers import Copies, Layer
+
+
+class Builder:
+    """A Design under construction; a stream read twice gets a fork when it is finished."""
+
+    def __init__(self) -> None:
+        self._kernels: dict[str, Kernel] = {}
+        self._readers: dict[Port, list[Port]] = {}
+        self._streams: dict[Port, Stream] = {}
+
+    def open_input(self, stream: Stream) -> Port:
+        """The design's next input port."""
+        port = Port(None, sum(port.node is None for port in self._streams))
+        self._streams[port] = stream
+        return port
+
+    def add(self, name: str, layer: Layer, *sources: Port) -> tuple[Port, Kernel]:
+        """Adds the kernel that implements `layer`, fed by `sources`; its output port and itself."""
+        kernel, unique, count = implement(layer), c_name(name), 1
+        while unique in self._kernels:
+            count += 1
+            unique = f"{c_name(name)}_{count}"
+        self._kernels[unique] = kernel
+        for index, source in enumerate(sources):
+            self._readers.setdefault(source, []).append(Port(unique, index))
+        for index, stream in enumerate(kernel.outputs):
+            self._streams[Port(unique, index)] = stream
+        return Port(unique), kernel
+
+    def finish(self, name: str, outputs: list[Port], host: Host) -> Design:
+        """The Design; the `outputs` are its output ports."""
+        for index, port in enumerate(outputs):
+            self._readers.setdefault(port, []).append(Port(None, index))
+        for source, readers in list(self._readers.items()):
+            if len(readers) > 1:
+                del self._readers[source]
+                fork, _ = self.add(f"{source.node or 'input'}_fork", Copies(self._streams[source], len(readers)), source)
+                self._readers |= {Port(fork.node, index): [reader] for index, reader in enumerate(readers)}
+        edges = tuple(
+            Edge(source, reader, self._streams[source])
+            for source, readers in self._readers.items()
+            for reader in readers
+        )
+        return Design(c_name(name), self._in_order(edges), edges, host)
+
+    def _in_order(self, edges: tuple[Edge, ...]) -> tuple[Node, ...]:
+        ordered: list[Node] = []
+        done: set[str | None] = {None}
+        waiting = dict(self._kernels)
+        while waiting:
+            ready = [n for n in waiting if all(e.source.node in done for e in edges if e.target.node == n)]
+            ordered += [Node(name, waiting.pop(name)) for name in ready]
+            done |= set(ready)
+        return tuple(ordered)

@@ -1,0 +1,175 @@
+"""MatMul and Conv: integer dot products at every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.quantizer import attribute
+from bnn2fpga.frontend.signal import Parameter, Segment, Signal, raster_index
+from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
+from bnn2fpga.layers import Dot, Windows
+from bnn2fpga.matrix_vector import MatrixVector
+
+
+def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
+    """(1, …, K) times constant (K, M): a dot product for each place of the leading axes."""
+    integers, scales, kind = _weights(node, weights)
+    inputs = integers.shape[0]
+    places = signal.index.reshape(-1, inputs)
+    order = places[0] - places[0].min()
+    expected = np.arange(len(places))[:, None] * inputs + order
+    if integers.ndim != 2 or signal.index.shape[-1] != inputs or not np.array_equal(places, expected):
+        raise ModelError(f"{node.name}: its input arrives in another order than it needs; remove the transpose")
+    if signal.padding:
+        raise ModelError(f"{node.name}: a padded tensor feeds a matrix product; pad before a convolution only")
+    in_order = np.empty_like(integers)
+    in_order[order] = integers
+    shape = (inputs,) if len(places) == 1 else (len(places), inputs)
+    result = _dot(build, node, signal, shape, in_order.T, scales, kind)
+    graph_shape = (*signal.index.shape[:-1], integers.shape[1])
+    index = np.arange(result.stream.size).reshape(graph_shape)
+    return replace(result, pending=(Segment(node.output[0], index),))
+
+
+def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
+    """A 2-D convolution: sliding windows, then a dot product for each of them."""
+    integers, scales, kind = _weights(node, weights)
+    if integers.ndim != 4:
+        raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
+    if attribute(node, "group", 1) != 1:
+        raise ModelError(f"{node.name}: a grouped convolution (group={attribute(node, 'group', 1)}); legal: group 1")
+    if len(node.input) > 2:
+        raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
+    kernel = cast(tuple[int, int], integers.shape[2:])
+    pads, pad_value = _pads(node, signal, kernel)
+    image = as_image(node, signal)
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    port = signal.port
+    if kernel != (1, 1) or stride != (1, 1) or any(pads):
+        layer = Windows(image, kernel, stride, pads, dilation, pad_value)
+        port, window = build.add(f"{node.name}_window", layer, port)
+        image = window.outputs[0]
+    flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
+    per_output = scales.reshape(len(integers), -1)
+    moved = replace(signal, port=port, stream=image)
+    result = _dot(build, node, moved, image.shape, flat, per_output.T, kind)
+    height, width, channels = result.stream.shape
+    return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
+
+
+def as_image(node: onnx.NodeProto, signal: Signal) -> Stream:
+    """The signal's stream as (H, W, C); a ModelError if it does not come in that order."""
+    shape = signal.index.shape
+    if len(shape) != 4 or not np.array_equal(signal.index, raster_index(shape)):
+        raise ModelError(
+            f"{node.name}: its input {shape} does not arrive pixel by pixel; legal: (1, C, H, W) without "
+            "a transpose or reshape that moves data"
+        )
+    return Stream((shape[2], shape[3], shape[1]), signal.stream.type)
+
+
+def pair(node: onnx.NodeProto, name: str) -> tuple[int, int]:
+    """A two-number attribute, 1 and 1 if absent."""
+    values = cast(list[int], attribute(node, name, [1, 1]))
+    return values[0], values[1]
+
+
+def explicit_pads(node: onnx.NodeProto, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of a Conv or MaxPool, `auto_pad` resolved."""
+    auto = cast(bytes, attribute(node, "auto_pad", b"NOTSET")).decode()
+    if auto in ("NOTSET", ""):
+        top, left, bottom, right = cast(list[int], attribute(node, "pads", [0, 0, 0, 0]))
+        return top, left, bottom, right
+    if auto == "VALID":
+        return 0, 0, 0, 0
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    totals = [
+        max(0, (-(-size[a] // stride[a]) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 - size[a]) for a in (0, 1)
+    ]
+    less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    before, after = (less, more) if auto == "SAME_UPPER" else (more, less)
+    return before[0], before[1], after[0], after[1]
+
+
+def _pads(node: onnx.NodeProto, signal: Signal, kernel: tuple[int, int]) -> tuple[tuple[int, int, int, int], int]:
+    """The border around the input and the integer that it holds."""
+    size = cast(tuple[int, int], signal.index.shape[2:])
+    own = explicit_pads(node, size, kernel)
+    if signal.padding is None:
+        return own, 0
+    value = signal.padding.value / signal.scale.flat[0]
+    if value % 1 or (any(own) and value):
+        raise ModelError(
+            f"{node.name}: its input is padded with {signal.padding.value}, which "
+            + ("is followed by zero padding; pad once" if any(own) else f"is no multiple of {signal.scale.flat[0]}")
+        )
+    top, left, bottom, right = (a + b for a, b in zip(own, signal.padding.pads, strict=True))
+    return (top, left, bottom, right), int(value)
+
+
+def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
+    if weights.integers is None or weights.scales is None or weights.type is None:
+        magnitude = np.abs(weights.values)
+        if not weights.values.size or magnitude.min() != magnitude.max() or not magnitude.max():
+            raise ModelError(
+                f"{node.name}: float weights; quantize them to 1 or 2 bits "
+                "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
+            )
+        return np.sign(weights.values).astype(np.int64), magnitude.astype(np.float64), BIPOLAR
+    if weights.type.bits > 2:
+        raise ModelError(f"{node.name}: weights of {weights.type.bits} bits; legal: 1 or 2")
+    return weights.integers, weights.scales.astype(np.float64), weights.type
+
+
+def _dot(
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    shape: tuple[int, ...],
+    weights: Ints,
+    scales: npt.NDArray[np.float64],
+    kind: IntType,
+) -> Signal:
+    """Adds the dot product of `weights` (M, K); `scales` (K, M) must not vary along K."""
+    if not signal.bare:
+        raise ModelError(
+            f"{node.name}: float values reach it: no quantizer stands between it and the nodes before; "
+            "put a QuantIdentity in front of it"
+        )
+    if signal.scale.size != 1 or signal.offset or signal.multiplier != 1:
+        raise ModelError(f"{node.name}: its input has no single scale; use one activation scale for the tensor")
+    if np.any(scales != scales[:1]):
+        raise ModelError(f"{node.name}: weight scales vary within an output channel; use one a channel or tensor")
+    source = Stream(shape, signal.stream.type)
+    port, kernel = build.add(node.name, Dot(source, weights, kind), signal.port)
+    assert isinstance(kernel, MatrixVector)
+    scale = scales[0] * signal.scale.flat[0]
+    multiplier, offset = kernel.dot_affine
+    low, high = kernel.accumulator_range
+    largest = int(np.abs(weights).sum(axis=1).max()) * max(-source.type.low, source.type.high)
+    exact = max(map(_significant_bits, scale)) + largest.bit_length() <= 24
+    return Signal(
+        port,
+        kernel.outputs[0],
+        scale,
+        np.arange(low, high + 1),
+        pending=signal.pending,
+        multiplier=multiplier,
+        offset=offset,
+        # float32 adds up K products with a random walk of roundings: about sqrt(K) of them, of the
+        # size of a partial sum, sqrt(K) terms (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
+        rounding=0.0 if exact else scale * weights.shape[1] * 2.0**-24 * max(-source.type.low, source.type.high),
+    )
+
+
+def _significant_bits(value: float) -> int:
+    """Bits of the mantissa without trailing zeros; 1 for a power of two."""
+    numerator = float(value).as_integer_ratio()[0]
+    return (numerator // (numerator & -numerator)).bit_length()

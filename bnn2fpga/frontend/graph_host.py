@@ -1,0 +1,101 @@
+"""The host's share of a graph: the nodes before the first quantizer and behind the last kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from bnn2fpga.errors import BuildError
+from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.ir import Ints
+
+
+@dataclass(frozen=True, eq=False)
+class GraphHost:
+    """Executes the graph's own nodes before and behind the integer core.
+
+    `core_input` and `core_output` are the graph's tensors at the border; element i of such a tensor
+    (flattened) is the stream's element number index[i], and real = scale * (multiplier * n + offset).
+    """
+
+    graph: Graph
+    core_input: str
+    input_scale: float
+    input_index: Ints
+    core_output: str
+    output_scale: npt.NDArray[np.float64]
+    output_index: Ints
+    multiplier: int
+    offset: int
+
+    @classmethod
+    def of(cls, graph: Graph, core_input: str, first: Signal, last: Signal) -> GraphHost:
+        """The host of a lowered graph, from the signals at the core's border."""
+        start = last.pending[0]
+        assert isinstance(start, Segment)
+        return cls(
+            graph,
+            core_input,
+            float(first.scale.flat[0]),
+            first.index,
+            start.tensor,
+            np.broadcast_to(last.scale, last.stream.channels),
+            start.index,
+            last.multiplier,
+            last.offset,
+        )
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The graph's input without the batch."""
+        return self.graph.shape(self.graph.input)[1:]
+
+    @property
+    def prologue(self) -> tuple[onnx.NodeProto, ...]:
+        """The nodes from the graph's input to the core's."""
+        return self.graph.between([self.graph.input], self.core_input)
+
+    @property
+    def epilogue(self) -> tuple[onnx.NodeProto, ...]:
+        """The nodes from the core's output to the graph's."""
+        return self.graph.between([self.core_output], self.graph.output)
+
+    def encode(self, x: Array) -> Ints:
+        """Integers (N, size) in the stream's order for the graph's input x (N, *input_shape)."""
+        if x.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise BuildError(f"input of shape {x.shape} does not fit the network; legal: (N, {wanted})")
+        feeds = {self.graph.input: x.astype(np.float32, copy=False)}
+        values = self.graph.run(self.prologue, feeds)[self.core_input]
+        return self.integers(values, self.input_scale, self.input_index)
+
+    def decode(self, y: Ints) -> Array:
+        """The graph's output for the core's integers y (N, …)."""
+        flat = y.reshape(len(y), -1).astype(np.float64)
+        scale = np.tile(self.output_scale, flat.shape[1] // self.output_scale.size)
+        real = (flat * self.multiplier + self.offset) * scale
+        laid = real[:, self.output_index.ravel()].reshape(len(y), *self.output_index.shape[1:])
+        if self.core_output == self.graph.output:
+            kind = self.graph.model.graph.output[0].type.tensor_type.elem_type
+            return laid.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+        feeds = {self.core_output: laid.astype(np.float32)}
+        return self.graph.run(self.epilogue, feeds)[self.graph.output]
+
+    def scores(self, tensor: Array) -> Ints:
+        """The core's output integers (N, size) that a computed tensor `core_output` stands for."""
+        scale = np.tile(self.output_scale, self.output_index.size // self.output_scale.size)
+        in_order = np.empty((len(tensor), self.output_index.size))
+        in_order[:, self.output_index.ravel()] = tensor.reshape(len(tensor), -1)
+        return ((np.rint(in_order / scale) - self.offset) // self.multiplier).astype(np.int64)
+
+    @staticmethod
+    def integers(values: Array, scale: float, index: Ints) -> Ints:
+        """Quantized real values in graph order as integers in stream order."""
+        flat = np.rint(values.reshape(len(values), -1) / scale).astype(np.int64)
+        in_order = np.empty_like(flat)
+        in_order[:, index.ravel()] = flat
+        return in_order

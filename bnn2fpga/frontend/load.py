@@ -1,0 +1,99 @@
+"""Reads a network from a QONNX file, a qonnx ModelWrapper or a Brevitas module."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.change_batchsize import ChangeBatchSize
+from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.util.cleanup import cleanup_model
+
+from bnn2fpga.errors import ModelError
+
+
+def load(model: Any, example_input: Any = None) -> ModelWrapper:
+    """The network as a tidied `ModelWrapper` with readable names, static shapes and batch size 1.
+
+    `model` is the path of a QONNX file, a `ModelWrapper` (left as it is) or a torch module with
+    Brevitas layers, which is exported with `example_input`: a tensor or array (1, …).
+    Raises ModelError for anything else, an unreadable file, or a graph that cannot be tidied.
+    """
+    if isinstance(model, str | Path):
+        wrapper = _read(Path(model))
+    elif isinstance(model, ModelWrapper):
+        wrapper = ModelWrapper(model.model, make_deepcopy=True)
+    elif hasattr(model, "state_dict"):
+        wrapper = _export(model, example_input)
+    else:
+        raise ModelError(f"a {type(model).__name__} is no model; legal: QONNX file, ModelWrapper, Brevitas module")
+    return _tidy(wrapper)
+
+
+def _read(path: Path) -> ModelWrapper:
+    try:
+        proto = onnx.load(str(path))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: not an ONNX file ({reason})") from error
+    if not proto.graph.node:
+        raise ModelError(f"{path}: not an ONNX file (no graph in it)")
+    return ModelWrapper(proto)
+
+
+def _export(module: Any, example_input: Any) -> ModelWrapper:
+    import torch
+    from brevitas.export import export_qonnx
+
+    if example_input is None:
+        raise ModelError("a Brevitas module needs example_input, a tensor (1, …), to be exported")
+    example = torch.as_tensor(np.asarray(example_input))
+    training = module.training
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            # the TorchScript exporter keeps module names and is several times faster than the other
+            exported = export_qonnx(module.eval(), args=example, dynamo=False)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{type(module).__name__}: cannot be exported to QONNX: {reason}") from error
+    finally:
+        logger.setLevel(level)
+        module.train(training)
+    return ModelWrapper(exported)
+
+
+def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
+    graph = wrapper.graph
+    initialized = {tensor.name for tensor in graph.initializer}
+    inputs = [value.name for value in graph.input if value.name not in initialized]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ModelError(
+            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shape = wrapper.get_tensor_shape(inputs[0])
+            if shape and shape[0] != 1:
+                wrapper = wrapper.transform(ChangeBatchSize(1))
+            tidied = cleanup_model(wrapper).transform(InferShapes())
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"the graph cannot be tidied: {reason}") from error
+    shape = tidied.get_tensor_shape(tidied.graph.input[0].name)
+    if not shape or min(shape) < 1:
+        raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
+    return tidied

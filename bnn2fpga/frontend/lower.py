@@ -1,0 +1,210 @@
+"""Turns a streamlined QONNX graph into a Design of integer kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import onnx
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+
+from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.frontend.activation import lower_max_pool, lower_quantizer
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.dot import lower_conv, lower_matmul
+from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.graph_host import GraphHost
+from bnn2fpga.frontend.output import lower_top1
+from bnn2fpga.frontend.quantizer import QUANTIZERS, Quantizer, attribute
+from bnn2fpga.frontend.signal import HostTensor, Padding, Parameter, Segment, Signal, raster_index
+from bnn2fpga.ir import BIPOLAR, Design, IntType, Stream
+from bnn2fpga.passes.fuse import fuse_thresholds
+
+Value = Parameter | HostTensor | Signal
+
+ELEMENTWISE = frozenset(
+    "Abs Add BatchNormalization Ceil Clip Div Dropout Elu Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish "
+    "Identity LeakyRelu Less LessOrEqual Log Max Min Mul Neg PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign "
+    "Softplus Softsign Sqrt Sub Tanh Where Cast".split()
+)
+LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "TopK", "ArgMax"})
+
+
+def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:
+    """The integer design of a loaded and streamlined `model`, every kernel at its smallest folding.
+
+    Between two quantizers the design computes what QONNX execution computes. Where weights have scales
+    that make the graph's float32 sums inexact, a threshold that lies within their rounding is refused;
+    with `exact_sums` the exact integer sum decides there. Raises ModelError, naming the node.
+    """
+    return _Lowering(Graph(model), exact_sums).design(name)
+
+
+class _Lowering:
+    """One walk over a graph: `values` holds what is known of each tensor."""
+
+    def __init__(self, graph: Graph, exact_sums: bool) -> None:
+        self.graph = graph
+        self.exact_sums = exact_sums
+        self.build = Builder()
+        self.values: dict[str, Value] = {k: Parameter(v) for k, v in graph.constants.items()}
+        self.core_input: str = graph.input
+        self.first: Signal | None = None
+
+    def design(self, name: str) -> Design:
+        kind = self.graph.model.get_tensor_datatype(self.graph.input)
+        self.values[self.graph.input] = HostTensor()
+        if kind != DataType["FLOAT32"]:
+            self.values[self.graph.input] = self._enter(self.graph.input, np.ones(1), _int_type(kind))
+        for node in self.graph.nodes:
+            try:
+                self.values[node.output[0]] = self._lower(node)
+            except BuildError as error:
+                raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
+        result = self.values[self.graph.output]
+        if not isinstance(result, Signal) or self.first is None:
+            raise ModelError("no quantizer between the graph's input and its output: nothing to build in hardware")
+        host = GraphHost.of(self.graph, self.core_input, self.first, result)
+        return fuse_thresholds(self.build.finish(name, [result.port], host))
+
+    def _lower(self, node: onnx.NodeProto) -> Value:
+        inputs = [self.values[name] for name in node.input if name]
+        if all(isinstance(value, Parameter) for value in inputs):
+            return self._constant(node, cast(list[Parameter], inputs))
+        if node.op_type in QUANTIZERS:
+            if isinstance(inputs[0], HostTensor):
+                quantizer = Quantizer.of(self.graph, node)
+                return self._enter(node.output[0], quantizer.scale, quantizer.type)
+            return lower_quantizer(self.graph, self.build, node, cast(Signal, inputs[0]), self.exact_sums)
+        if any(isinstance(value, HostTensor) for value in inputs):
+            if node.op_type in ("Conv", "MatMul", "Gemm") or any(isinstance(value, Signal) for value in inputs):
+                raise ModelError(
+                    f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; "
+                    "put a QuantIdentity there, or annotate the input with an integer type"
+                )
+            return HostTensor()
+        return self._on_signal(node, inputs)
+
+    def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
+        signal = next(value for value in inputs if isinstance(value, Signal))
+        if node.op_type in ("MatMul", "Conv"):
+            rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
+            if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
+                raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
+            return rule(self.build, node, self._scaled(signal), inputs[1])
+        if node.op_type in LAYOUT:
+            return self._layout(node, signal)
+        if node.op_type in ELEMENTWISE:
+            return self._elementwise(node, [value for value in inputs if isinstance(value, Signal)])
+        if node.op_type == "MaxPool":
+            return lower_max_pool(self.build, node, signal)
+        if node.op_type == "Pad":
+            return self._pad(node, signal)
+        if node.op_type in ("TopK", "ArgMax"):
+            result = lower_top1(self.graph, self.build, node, signal)
+            self.values[node.output[-1]] = result
+            return result
+        raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
+
+    def _enter(self, tensor: str, scale: Array, kind: IntType) -> Signal:
+        """The design's input: the integers of `tensor`."""
+        if self.first is not None:
+            raise ModelError(f"{tensor}: a second quantizer of the graph's float input; use one")
+        shape = self.graph.shape(tensor)
+        if len(shape) < 2 or shape[0] != 1:
+            raise ModelError(f"{tensor}: shape {shape}; legal: (1, features) or (1, channels, height, width)")
+        if scale.size > 1 and np.any(scale != scale.flat[0]):
+            raise ModelError(f"{tensor}: the input's scale varies over channels; use one scale")
+        stream = Stream((*shape[2:], shape[1]), kind)
+        points = np.arange(kind.low, kind.high + 1, kind.step)
+        segment = Segment(tensor, raster_index(shape))
+        self.core_input = tensor
+        self.first = Signal(self.build.open_input(stream), stream, scale.reshape(-1)[:1], points, (segment,))
+        return self.first
+
+    def _constant(self, node: onnx.NodeProto, inputs: list[Parameter]) -> Parameter:
+        known = self.graph.constants | {n: p.values for n in node.input if isinstance(p := self.values[n], Parameter)}
+        values = self.graph.run([node], known)[node.output[0]]
+        if node.op_type in QUANTIZERS:
+            quantizer = Quantizer.of(self.graph, node)
+            integers = quantizer.integers(values)
+            return Parameter(values, integers, np.broadcast_to(quantizer.scale, values.shape), quantizer.type)
+        source = inputs[0]
+        if node.op_type in LAYOUT and source.integers is not None and source.scales is not None:
+            moved = [
+                self.graph.run([node], known | {node.input[0]: part.astype(np.float32)})[node.output[0]]
+                for part in (source.integers, source.scales)
+            ]
+            return Parameter(values, moved[0].astype(np.int64), moved[1], source.type)
+        return Parameter(values)
+
+    def _layout(self, node: onnx.NodeProto, signal: Signal) -> Signal:
+        """Follows where the elements go by sending their places through the node."""
+        if signal.padding:
+            raise ModelError(f"{node.name}: a padded tensor is reshaped; pad right before the convolution")
+        places = signal.index.astype(np.float64 if signal.index.size > 1 << 24 else np.float32)
+        index = self.graph.run([node], {node.input[0]: places})[node.output[0]].astype(np.int64)
+        segment = Segment(node.output[0], index)
+        if not signal.segment.nodes:
+            return signal.with_segment(replace(segment, tensor=segment.tensor))
+        return replace(signal, pending=(*signal.pending, segment))
+
+    def _elementwise(self, node: onnx.NodeProto, signals: list[Signal]) -> Signal:
+        first, *others = signals
+        if any(signal.padding for signal in signals):
+            raise ModelError(f"{node.name}: stands between a Pad and the convolution; pad right before the convolution")
+        for other in others:
+            if other.port != first.port or other.segment.tensor != first.segment.tensor:
+                raise ModelError(f"{node.name}: {node.op_type} joins two streams; joins are not supported yet")
+        if self.graph.shape(node.output[0]) != first.index.shape:
+            raise ModelError(f"{node.name}: a constant spreads its input to {self.graph.shape(node.output[0])}")
+        joined = first.segment
+        for other in others:
+            joined = joined.extended(*other.segment.nodes)
+        return first.with_segment(joined.extended(node))
+
+    def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
+        """A constant border; the convolution behind it takes it over."""
+        constants = [self.values[name] for name in node.input[1:] if name]
+        amounts = constants[0].values if constants and isinstance(constants[0], Parameter) else attribute(node, "pads", [])
+        value = constants[1].values if len(constants) > 1 and isinstance(constants[1], Parameter) else attribute(node, "value", 0.0)
+        pads = np.asarray(amounts, np.int64).reshape(-1)
+        mode = cast(bytes, attribute(node, "mode", b"constant"))
+        if mode != b"constant" or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0 or signal.padding or not signal.bare:
+            raise ModelError(
+                f"{node.name}: legal is a constant padding of height and width, of a quantized tensor, "
+                "right before a convolution"
+            )
+        top, left, bottom, right = pads[[2, 3, 6, 7]].tolist()
+        return replace(signal, padding=Padding((top, left, bottom, right), float(np.asarray(value).item())))
+
+    def _scaled(self, signal: Signal) -> Signal:
+        """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
+        if signal.bare or signal.pools or signal.multiplier != 1 or signal.offset or signal.scale.size != 1:
+            return signal
+        last = signal.segment.nodes[-1] if signal.segment.nodes else None
+        if last is None:
+            return signal
+        from bnn2fpga.frontend.chain import evaluate
+
+        values = evaluate(self.graph, signal, [], last.output[0]).values.astype(np.float64)
+        reference = int(np.argmax(np.abs(signal.points)))
+        factor = values[reference, 0] / signal.points[reference]
+        if factor <= 0 or not np.array_equal(values, np.broadcast_to(signal.points[:, None] * factor, values.shape)):
+            return signal
+        return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
+
+
+def _int_type(kind: DataType) -> IntType:
+    """qonnx' annotated integer types."""
+    if kind == DataType["BIPOLAR"]:
+        return BIPOLAR
+    if kind == DataType["TERNARY"]:
+        return IntType(2, signed=True, narrow=True)
+    if not kind.is_integer():
+        raise ModelError(f"the graph's input is annotated {kind}; legal: FLOAT32 or an integer type")
+    return IntType(kind.bitwidth(), kind.signed())

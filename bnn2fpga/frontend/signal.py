@@ -1,0 +1,118 @@
+"""What `lower` knows of a tensor of the graph while it walks over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from bnn2fpga.frontend.execute import Array
+from bnn2fpga.ir import Ints, IntType, Port, Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A constant tensor. Of a quantized one also the integers, their type and their scales.
+
+    values = integers * scales, elementwise; all three have the same shape.
+    """
+
+    values: Array
+    integers: Ints | None = None
+    scales: Array | None = None
+    type: IntType | None = None
+
+
+@dataclass(frozen=True)
+class HostTensor:
+    """A float tensor before the first quantizer: the host computes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Elementwise float nodes that start from `tensor`.
+
+    `index` has the tensor's shape and holds, for each element, its place in the stream's raster order.
+    """
+
+    tensor: str
+    index: Ints
+    nodes: tuple[onnx.NodeProto, ...] = ()
+
+    def extended(self, *nodes: onnx.NodeProto) -> Segment:
+        """The segment with `nodes` behind those it has."""
+        return replace(self, nodes=self.nodes + tuple(node for node in nodes if node not in self.nodes))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A max pool that waits, among elementwise nodes, for the quantizer behind it."""
+
+    name: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """A constant border around a feature map, in real values; waits for the convolution behind it."""
+
+    pads: tuple[int, int, int, int]
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """A tensor whose integers pass a port, and the float nodes that lead from them to the tensor.
+
+    Before the first pending node, stream element n of channel c stands for the real number
+    scale[c] * (multiplier * n + offset). `points` are the integers that can occur. `rounding` bounds,
+    per channel, how far the graph's own float32 sum may lie from that number; 0 where it is exact.
+    """
+
+    port: Port
+    stream: Stream
+    scale: npt.NDArray[np.float64]
+    points: Ints
+    pending: tuple[Segment | Pooled, ...]
+    multiplier: int = 1
+    offset: int = 0
+    rounding: npt.NDArray[np.float64] | float = 0.0
+    padding: Padding | None = None
+
+    @property
+    def segment(self) -> Segment:
+        """The last segment; there always is one, maybe without nodes."""
+        last = self.pending[-1]
+        assert isinstance(last, Segment)
+        return last
+
+    @property
+    def index(self) -> Ints:
+        """Where each element of the tensor lies in the stream."""
+        return self.segment.index
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing stands between the integers and the tensor but the scale and the layout."""
+        return all(isinstance(item, Segment) and not item.nodes for item in self.pending)
+
+    @property
+    def pools(self) -> tuple[Pooled, ...]:
+        """The pending max pools."""
+        return tuple(item for item in self.pending if isinstance(item, Pooled))
+
+    def with_segment(self, segment: Segment) -> Signal:
+        """The signal with its last segment exchanged."""
+        return replace(self, pending=(*self.pending[:-1], segment))
+
+
+def raster_index(shape: tuple[int, ...]) -> Ints:
+    """The index of a graph tensor (1, C, …) whose stream is (…, C)."""
+    channels, rest = shape[1], shape[2:]
+    places = np.arange(int(np.prod(shape))).reshape(*rest, channels)
+    return np.moveaxis(places, -1, 0)[None]

@@ -1,0 +1,37 @@
+"""What the host computer does before and after the integer core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from bnn2fpga.ir import Ints
+
+
+class Host(Protocol):
+    """Turns the original graph's input into the core's integers, and its integers into the graph's output."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one frame of the original graph's input, without the batch."""
+
+    def encode(self, x: npt.NDArray[Any]) -> Ints:
+        """The core's input (N, …) for the graph's input (N, *input_shape)."""
+
+    def decode(self, y: Ints) -> npt.NDArray[Any]:
+        """The graph's output for the core's output (N, …)."""
+
+
+@dataclass(frozen=True)
+class IntegerHost:
+    """A host that does nothing: the graph itself takes and gives the core's integers."""
+
+    input_shape: tuple[int, ...]
+
+    def encode(self, x: npt.NDArray[Any]) -> Ints:
+        return x
+
+    def decode(self, y: Ints) -> npt.NDArray[Any]:
+        return y

@@ -1,0 +1,103 @@
+"""What a kernel must say of itself; everything else in bnn2fpga asks it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar, Self
+
+from bnn2fpga.ir import Ints, Stream
+from bnn2fpga.layers import Layer
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Clock cycles of one frame at initiation interval 1.
+
+    `interval`: trips of the kernel's loop, so the distance between two frames.
+    `fill`: cycles from a frame's first input beat to its first output beat.
+    """
+
+    interval: int
+    fill: int
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Estimated FPGA resources; `bram36` counts in halves (one 18 Kb block is 0.5)."""
+
+    luts: int = 0
+    flipflops: int = 0
+    bram36: float = 0.0
+    dsps: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.luts + other.luts,
+            self.flipflops + other.flipflops,
+            self.bram36 + other.bram36,
+            self.dsps + other.dsps,
+        )
+
+
+def memory(depth: int, width: int) -> Resources:
+    """A memory of `depth` words of `width` bits, in LUTs where shallow, otherwise in block RAM.
+
+    7-series: one LUT holds 64 x 1 (UG474), one RAMB18 512 x 36 down to 16384 x 1 (UG473).
+    """
+    if depth <= 64 or depth * width <= 2048:
+        return Resources(luts=ceil(depth / 64) * width)
+    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+    blocks = min(ceil(depth / words) * ceil(width / bits) for words, bits in shapes)
+    return Resources(bram36=blocks / 2)
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """Every divisor of `number`, rising."""
+    return tuple(d for d in range(1, number + 1) if number % d == 0)
+
+
+class Kernel(ABC):
+    """A frozen dataclass whose fields are geometry, parameters and folding.
+
+    Its template sees exactly the kernel's public properties and fields. `summary` is the line that
+    `bnn2fpga kernels` prints.
+    """
+
+    summary: ClassVar[str]
+    template: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        """The kernel for `layer` at its smallest folding, or None if the layer is not its business."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> tuple[Stream, ...]:
+        """The input ports; lanes follow from the folding."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Stream, ...]:
+        """The output ports."""
+
+    @abstractmethod
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        """The meaning: one integer array (N, *shape) an input port in, one an output port out."""
+
+    @property
+    @abstractmethod
+    def cycles(self) -> Cycles:
+        """Exact trips of the generated loop for one frame."""
+
+    @property
+    @abstractmethod
+    def resources(self) -> Resources:
+        """First estimate, before any synthesis."""
+
+    @abstractmethod
+    def foldings(self) -> Iterator[Self]:
+        """This kernel at each of its legal foldings, itself included."""

@@ -1,0 +1,57 @@
+"""Top-1 on integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors
+from bnn2fpga.layers import Layer, Top1
+
+
+@dataclass(frozen=True)
+class LabelSelect(Kernel):
+    """C scores to the place of the largest one, the first of equals; `pe` scores a beat."""
+
+    classes: int
+    source_type: IntType
+    pe: int = 1
+
+    summary = "top-1: the place of the largest score, the first of equals"
+    template = "label_select.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        return cls(layer.source.size, layer.source.type) if isinstance(layer, Top1) else None
+
+    def __post_init__(self) -> None:
+        if self.pe < 1 or self.classes % self.pe:
+            legal = ", ".join(map(str, divisors(self.classes)))
+            raise FoldingError(f"pe={self.pe} does not divide {self.classes} classes; legal: {legal}")
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream((self.classes,), self.source_type, self.pe),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream((1,), IntType.holding(0, self.classes - 1)),)
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        return (arrays[0].argmax(axis=-1)[:, None].astype(self.outputs[0].type.dtype),)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, self.inputs[0].beats)
+
+    @property
+    def resources(self) -> Resources:
+        bits = self.source_type.bits
+        return Resources(luts=2 * self.pe * bits + 60, flipflops=bits + 40)
+
+    def foldings(self) -> Iterator[Self]:
+        for pe in divisors(self.classes):
+            yield replace(self, pe=pe)

@@ -1,0 +1,171 @@
+"""Convolution's memory: keeps the rows that the windows need and sends the windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Self
+
+import numpy as np
+
+from bnn2fpga.errors import BuildError, FoldingError
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.layers import Layer, Windows
+
+
+@dataclass(frozen=True)
+class SlidingWindow(Kernel):
+    """(H, W, C) to (OH, OW, KH*KW*C), `lanes` channels a beat.
+
+    The work is cut into OH + 1 phases. Phase 0 reads the rows of the first output row; phase p sends
+    the windows of output row p-1 while it reads what row p needs in addition; the last phase also
+    drains the rows that no window uses. A phase takes as long as the longer of its two jobs.
+    """
+
+    source_shape: tuple[int, int, int]
+    source_type: IntType
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    pad_value: int
+    lanes: int = 1
+
+    summary = "sliding window of any kernel, stride, dilation and explicit padding value"
+    template = "sliding_window.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Windows):
+            return None
+        height, width, channels = layer.source.shape
+        return cls(
+            (height, width, channels),
+            layer.source.type,
+            layer.kernel,
+            layer.stride,
+            layer.pads,
+            layer.dilation,
+            layer.pad_value if any(layer.pads) else layer.source.type.low,
+        )
+
+    def __post_init__(self) -> None:
+        if self.lanes < 1 or self.source_shape[2] % self.lanes:
+            legal = ", ".join(map(str, divisors(self.source_shape[2])))
+            raise FoldingError(f"lanes={self.lanes} does not divide {self.source_shape[2]} channels; legal: {legal}")
+        if min(self.output_height, self.output_width) < 1:
+            raise BuildError(
+                f"a {self.kernel[0]}x{self.kernel[1]} window does not fit into "
+                f"{self.source_shape[0]}x{self.source_shape[1]} with padding {self.pads}"
+            )
+
+    @property
+    def output_height(self) -> int:
+        """OH."""
+        return self._positions(0)
+
+    @property
+    def output_width(self) -> int:
+        """OW."""
+        return self._positions(1)
+
+    def _positions(self, axis: int) -> int:
+        padded = self.source_shape[axis] + self.pads[axis] + self.pads[axis + 2]
+        return (padded - self.dilation[axis] * (self.kernel[axis] - 1) - 1) // self.stride[axis] + 1
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.source_shape, self.source_type, self.lanes),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        channels = prod(self.kernel) * self.source_shape[2]
+        return (Stream((self.output_height, self.output_width, channels), self.output_type, self.lanes),)
+
+    @property
+    def output_type(self) -> IntType:
+        """The source's type if it holds the padding value, otherwise the smallest that does."""
+        kind, pad = self.source_type, self.pad_value
+        if kind.low <= pad <= kind.high and (pad - kind.low) % kind.step == 0:
+            return kind
+        if kind == BIPOLAR and pad == 0:
+            return TERNARY
+        return IntType.holding(min(kind.low, pad), max(kind.high, pad))
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        top, left, bottom, right = self.pads
+        image = np.pad(
+            arrays[0].astype(self.output_type.dtype),
+            ((0, 0), (top, bottom), (left, right), (0, 0)),
+            constant_values=self.pad_value,
+        )
+        taps = [
+            image[
+                :,
+                y * self.dilation[0] :: self.stride[0],
+                x * self.dilation[1] :: self.stride[1],
+            ][:, : self.output_height, : self.output_width]
+            for y in range(self.kernel[0])
+            for x in range(self.kernel[1])
+        ]
+        return (np.concatenate(taps, axis=-1),)
+
+    def rows_needed(self, output_row: int) -> int:
+        """How many input rows must have arrived before `output_row` can be sent; at least 1."""
+        last = output_row * self.stride[0] - self.pads[0] + self.dilation[0] * (self.kernel[0] - 1)
+        return min(max(last + 1, 1), self.source_shape[0])
+
+    @property
+    def reads(self) -> list[int]:
+        """Input beats of each phase."""
+        needed = [0, *(self.rows_needed(row) for row in range(self.output_height)), self.source_shape[0]]
+        beats = self.source_shape[1] * self.channel_folds
+        return [(after - before) * beats for before, after in zip(needed, needed[1:], strict=False)]
+
+    @property
+    def row_writes(self) -> int:
+        """Output beats of every phase but the first."""
+        return self.output_width * prod(self.kernel) * self.channel_folds
+
+    @property
+    def lengths(self) -> list[int]:
+        """Trips of each phase."""
+        return [max(read, self.row_writes if phase else 0) for phase, read in enumerate(self.reads)]
+
+    @property
+    def channel_folds(self) -> int:
+        """Beats of one pixel."""
+        return self.source_shape[2] // self.lanes
+
+    @property
+    def buffer_rows(self) -> int:
+        """Rows kept, a power of two: those of one output row's windows and those arriving for the next."""
+        kept = 1
+        for row in range(self.output_height):
+            first = max(0, row * self.stride[0] - self.pads[0])
+            following = self.rows_needed(min(row + 1, self.output_height - 1))
+            kept = max(kept, following - min(first, following - 1))
+        return 1 << (kept - 1).bit_length()
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(sum(self.lengths), self.lengths[0])
+
+    @property
+    def resources(self) -> Resources:
+        words = self.buffer_rows * self.source_shape[1] * self.channel_folds
+        control = Resources(luts=250 + self.outputs[0].bits, flipflops=200 + self.outputs[0].bits)
+        return control + memory(words, self.inputs[0].bits)
+
+    def foldings(self) -> Iterator[Self]:
+        for lanes in divisors(self.source_shape[2]):
+            yield replace(self, lanes=lanes)
+
+    @property
+    def pad_code(self) -> int:
+        """The padding value as the output type's bits."""
+        if self.output_type.bipolar:
+            return (self.pad_value + 1) // 2
+        return self.pad_value & ((1 << self.output_type.bits) - 1)

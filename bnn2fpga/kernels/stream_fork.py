@@ -1,0 +1,53 @@
+"""One stream to several readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors
+from bnn2fpga.layers import Copies, Layer
+
+
+@dataclass(frozen=True)
+class StreamFork(Kernel):
+    """Every beat to each of `count` outputs."""
+
+    shape: tuple[int, ...]
+    type: IntType
+    count: int
+    lanes: int = 1
+
+    summary = "stream fork: every beat to each of several outputs"
+    template = "stream_fork.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Copies):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.count, layer.source.lanes)
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.type, self.lanes),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return self.inputs * self.count
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        return arrays * self.count
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(luts=10 + 2 * self.count, flipflops=self.inputs[0].bits)
+
+    def foldings(self) -> Iterator[Self]:
+        for lanes in divisors(self.shape[-1]):
+            yield replace(self, lanes=lanes)

@@ -1,0 +1,68 @@
+"""An activation on its own: a step function per channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.layers import Layer, Map
+from bnn2fpga.steps import Steps
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Kernel):
+    """(…, C) integers to (…, C) quantized activations, `pe` channels a beat."""
+
+    source_shape: tuple[int, ...]
+    source_type: IntType
+    steps: Steps
+    pe: int = 1
+
+    summary = "multi-threshold activation, rising, falling or both, per channel"
+    template = "threshold.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Map):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.steps)
+
+    def __post_init__(self) -> None:
+        if self.steps.channels != self.source_shape[-1]:
+            raise FoldingError(f"{self.steps.channels} step functions for {self.source_shape[-1]} channels")
+        if self.pe < 1 or self.steps.channels % self.pe:
+            legal = ", ".join(map(str, divisors(self.steps.channels)))
+            raise FoldingError(f"pe={self.pe} does not divide {self.steps.channels} channels; legal: {legal}")
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.source_shape, self.source_type, self.pe),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.source_shape, self.steps.output, self.pe),)
+
+    @property
+    def row_folds(self) -> int:
+        """Beats of one pixel."""
+        return self.steps.channels // self.pe
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        return (self.steps(arrays[0]),)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def resources(self) -> Resources:
+        compared = self.pe * self.steps.count * self.source_type.bits
+        return Resources(luts=compared + 60, flipflops=compared // 2 + 60) + memory(self.row_folds, compared)
+
+    def foldings(self) -> Iterator[Self]:
+        for pe in divisors(self.steps.channels):
+            yield replace(self, pe=pe)

@@ -1,0 +1,67 @@
+"""The same integers in wider or narrower beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.layers import Layer, Regroup
+
+
+@dataclass(frozen=True)
+class WidthConverter(Kernel):
+    """`source_lanes` a beat in, `lanes` a beat out; one divides the other.
+
+    Its lanes follow from its neighbours, so it has one folding.
+    """
+
+    shape: tuple[int, ...]
+    type: IntType
+    source_lanes: int
+    lanes: int
+
+    summary = "width converter between two foldings"
+    template = "width_converter.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Regroup):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.source.lanes, layer.lanes)
+
+    def __post_init__(self) -> None:
+        if self.source_lanes % self.lanes and self.lanes % self.source_lanes:
+            raise FoldingError(f"no width converter from {self.source_lanes} to {self.lanes} lanes: neither divides")
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.type, self.source_lanes),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.type, self.lanes),)
+
+    @property
+    def ratio(self) -> int:
+        """Narrow beats in a wide one."""
+        return max(self.lanes, self.source_lanes) // min(self.lanes, self.source_lanes)
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        return arrays
+
+    @property
+    def cycles(self) -> Cycles:
+        beats = max(self.inputs[0].beats, self.outputs[0].beats)
+        return Cycles(beats, self.ratio if self.lanes > self.source_lanes else 1)
+
+    @property
+    def resources(self) -> Resources:
+        bits = max(self.inputs[0].bits, self.outputs[0].bits)
+        return Resources(luts=bits + 20, flipflops=bits + 20)
+
+    def foldings(self) -> Iterator[Self]:
+        yield self

@@ -1,0 +1,172 @@
+"""What the matrix-vector kernels share: folding, ROM layout, fused thresholds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, prod
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.layers import dot_range
+from bnn2fpga.steps import Steps
+
+WIDEST_BEAT = 4096
+"""Bits; the widest ap_uint and stream that Vitis HLS takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixVector(Kernel):
+    """weights (M, K) times each vector of a (…, K) stream, then the steps if there are any.
+
+    `pe` rows and `simd` columns are computed in each cycle: the vector is read once, in K/simd beats,
+    and kept for the M/pe passes over it. Row n lies in processing element n % pe.
+    """
+
+    source_shape: tuple[int, ...]
+    source_type: IntType
+    weights: Ints
+    weight_type: IntType
+    steps: Steps | None = None
+    pe: int = 1
+    simd: int = 1
+
+    def __post_init__(self) -> None:
+        for what, value, whole, of in (
+            ("pe", self.pe, self.rows, "channels"),
+            ("simd", self.simd, self.columns, "inputs"),
+        ):
+            if value < 1 or whole % value:
+                legal = ", ".join(map(str, divisors(whole)))
+                raise FoldingError(f"{what}={value} does not divide {whole} {of}; legal: {legal}")
+
+    @property
+    def rows(self) -> int:
+        """M, the output channels."""
+        return self.weights.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """K, the inputs of one sum."""
+        return self.weights.shape[1]
+
+    @property
+    def row_folds(self) -> int:
+        """Passes over one vector."""
+        return self.rows // self.pe
+
+    @property
+    def column_folds(self) -> int:
+        """Beats of one vector."""
+        return self.columns // self.simd
+
+    @property
+    def tiles(self) -> int:
+        """Words of one processing element's weight memory."""
+        return self.row_folds * self.column_folds
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.source_shape, self.source_type, self.simd),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream((*self.source_shape[:-1], self.rows), self.output_type, self.pe),)
+
+    @property
+    @abstractmethod
+    def accumulator_type(self) -> IntType:
+        """The type of the finished sum, wide enough for every input."""
+
+    @property
+    @abstractmethod
+    def dot_affine(self) -> tuple[int, int]:
+        """(a, b) such that the integer dot product is a * accumulator + b."""
+
+    @property
+    def output_type(self) -> IntType:
+        """The steps' output type, or the accumulator's."""
+        return self.steps.output if self.steps else self.accumulator_type
+
+    def dot(self, x: Ints) -> Ints:
+        """The exact integer sums x (…, K) times weights: (…, M)."""
+        largest = max(-self.source_type.low, self.source_type.high)
+        # every partial sum is an integer below 2**24 (2**53), so floating point adds it exactly
+        exact = np.float32 if self.columns * largest * 2 < 1 << 24 else np.float64
+        sums: npt.NDArray[np.floating] = x.astype(exact) @ self.weights.T.astype(exact)
+        return sums.astype(np.int64)
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        scale, offset = self.dot_affine
+        sums = (self.dot(arrays[0]) - offset) // scale
+        return (self.steps(sums) if self.steps else sums.astype(self.accumulator_type.dtype),)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(prod(self.source_shape[:-1]) * self.tiles, self.column_folds)
+
+    @property
+    @abstractmethod
+    def luts_per_product(self) -> float:
+        """LUTs of one multiply-accumulate lane, adder tree included."""
+
+    @property
+    def resources(self) -> Resources:
+        lanes = self.pe * self.simd
+        accumulators = self.pe * self.accumulator_type.bits
+        steps = self.steps.count * accumulators if self.steps else 0
+        logic = Resources(
+            luts=ceil(self.luts_per_product * lanes) + accumulators + steps + 150,
+            flipflops=lanes + 2 * accumulators + self.inputs[0].bits + 150,
+        )
+        total = logic + memory(self.tiles, lanes * self.weight_type.bits)
+        if self.row_folds > 1:
+            total += memory(self.column_folds, self.inputs[0].bits)
+        if self.steps:
+            total += memory(self.row_folds, steps)
+        return total
+
+    def foldings(self) -> Iterator[Self]:
+        for pe in divisors(self.rows):
+            for simd in divisors(self.columns):
+                wide = max(simd * self.source_type.bits, pe * self.output_type.bits, simd * self.weight_type.bits)
+                if wide <= WIDEST_BEAT:
+                    yield replace(self, pe=pe, simd=simd)
+
+    # what the templates read
+
+    @property
+    def weight_words(self) -> list[list[list[int]]]:
+        """[pe][tile][word]: the weight bits of a tile, column 0 in the lowest bits."""
+        width = self.weight_type.bits
+        codes = (self.weights + 1) // 2 if self.weight_type.bipolar else self.weights & ((1 << width) - 1)
+        tiled = codes.reshape(self.row_folds, self.pe, self.column_folds, self.simd).transpose(1, 0, 2, 3)
+        bits = (tiled.reshape(self.pe, self.tiles, self.simd, 1) >> np.arange(width)) & 1
+        flat = bits.reshape(self.pe, self.tiles, -1).astype(np.uint8)
+        padding = -flat.shape[-1] % self.word_bits
+        packed = np.packbits(np.pad(flat, ((0, 0), (0, 0), (0, padding))), axis=-1, bitorder="little")
+        words: list[list[list[int]]] = packed.view(f"<u{self.word_bits // 8}").tolist()
+        return words
+
+    @property
+    def word_bits(self) -> int:
+        """The native C integer that a ROM word is kept in: 8, 16, 32 or 64 bits."""
+        return next((b for b in (8, 16, 32) if self.simd * self.weight_type.bits <= b), 64)
+
+    @property
+    def words(self) -> int:
+        """Native words of one tile."""
+        return ceil(self.simd * self.weight_type.bits / self.word_bits)
+
+    @property
+    def accumulator_range(self) -> tuple[int, int]:
+        """The exact smallest and largest finished sum."""
+        scale, offset = self.dot_affine
+        low, high = dot_range(self.weights, self.source_type)
+        return (low - offset) // scale, (high - offset) // scale

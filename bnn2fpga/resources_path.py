@@ -1,0 +1,22 @@
+"""Where the data files that go with the package lie: inside it once installed, beside it in a checkout."""
+
+from pathlib import Path
+from typing import Final, Literal
+
+from bnn2fpga.errors import BuildError
+
+DataKind = Literal["boards", "hls_templates"]
+
+_INSTALLED_NAME: Final[dict[DataKind, str]] = {"boards": "boards_data", "hls_templates": "hls_templates"}
+
+
+def data_folder(kind: DataKind) -> Path:
+    """The folder of the board files or of the templates; the one inside the package wins."""
+    package = Path(__file__).resolve().parent
+    candidates = (package / _INSTALLED_NAME[kind], package.parent / kind)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise BuildError(
+        f"the {kind} of bnn2fpga are missing, looked in {candidates[0]} and {candidates[1]}; install it again"
+    )

@@ -1,0 +1,81 @@
+"""g++: compiles the generated C++ with the real ap_int and hls_stream headers, and runs it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bnn2fpga.errors import ToolError
+from bnn2fpga.ir import Design, Ints
+
+
+def find_gcc() -> str:
+    """The path of g++; a ToolError says how to get it."""
+    path = shutil.which("g++")
+    if path is None:
+        raise ToolError("g++ is not on PATH; it compiles the generated C++ (Debian, Ubuntu: apt install g++)")
+    return path
+
+
+def header_folder() -> Path:
+    """Where ap_int.h and hls_stream.h lie: AMD's Apache-2.0 headers in the hls4ml wheel."""
+    spec = find_spec("hls4ml")
+    folders = [Path(place) / "templates/vivado/ap_types" for place in (spec.submodule_search_locations or ())] if spec else []
+    for folder in folders:
+        if (folder / "ap_int.h").is_file():
+            return folder
+    raise ToolError("ap_int.h is not found; it comes with the Python package hls4ml (pip install hls4ml)")
+
+
+@dataclass(frozen=True)
+class CppResult:
+    """Integers of every output port (N, *shape), and the loop trips of all kernels together."""
+
+    outputs: tuple[Ints, ...]
+    trips: int
+
+
+@dataclass(frozen=True)
+class CppSimulator:
+    """A compiled design: the meaning of the generated C++."""
+
+    design: Design
+    executable: Path
+
+    @classmethod
+    def compile(cls, design: Design, project: Path, executable: Path) -> CppSimulator:
+        """Compiles the project in folder `project`; a ToolError carries the compiler's first error."""
+        command = [find_gcc(), "-std=c++14", "-O1", "-w", "-DBNN2FPGA_COUNT_TRIPS", "-DAP_INT_MAX_W=4096"]
+        command += [f"-I{project}", f"-I{project / 'gcc'}", f"-I{header_folder()}"]
+        command += [str(project / "top.cpp"), str(project / "testbench.cpp"), "-o", str(executable)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
+            raise ToolError(f"g++ failed on {project}: {first}")
+        return cls(design, executable)
+
+    def run(self, *inputs: Ints) -> CppResult:
+        """Runs all frames, one array (N, *shape) an input port."""
+        frames = len(inputs[0])
+        with TemporaryDirectory(dir=self.executable.parent) as scratch:
+            ins = [Path(scratch, f"in{index}.bin") for index in range(len(inputs))]
+            outs = [Path(scratch, f"out{index}.bin") for index in range(len(self.design.outputs))]
+            for path, edge, array in zip(ins, self.design.inputs, inputs, strict=True):
+                path.write_bytes(edge.stream.pack(array).tobytes())
+            command = [str(self.executable), str(frames), *map(str, ins), *map(str, outs)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode or "Hls::stream" in done.stdout + done.stderr:
+                complaint = (done.stderr + done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+                raise ToolError(f"{self.executable}: {complaint[0]}")
+            beats = [
+                np.fromfile(path, np.uint8).reshape(frames, edge.stream.beats, edge.stream.beat_bytes)
+                for path, edge in zip(outs, self.design.outputs, strict=True)
+            ]
+        outputs = tuple(edge.stream.unpack(beat) for beat, edge in zip(beats, self.design.outputs, strict=True))
+        return CppResult(outputs, int(done.stdout.split()[-1]))

@@ -1,0 +1,210 @@
+"""Binary layers without batch norm: Scaled Weight Standardization, then one scale and shift per channel.
+
+The formulas follow Brock et al., "Characterizing signal propagation to close the performance gap in
+unnormalized ResNets" (arXiv 2101.08692), and Chen et al., "BNN - BN = ?" (arXiv 2104.08215), who binarize
+the standardized weight. A layer computes, for output channel i with fan-in N,
+
+    What_i = gamma * (W_i - mean(W_i)) / (std(W_i) * sqrt(N)),   m_i = mean|What_i|
+    y_i = c_i * (sign(What_i) . x + t_i)
+    c_i = +-2^k nearest to gain_i * m_i,   t_i = multiple of 1/16 nearest to shift_i / m_i
+
+so hardware sees the bits [W_i > mean(W_i)] and, after the next sign, the threshold -t_i. Powers of two for c_i
+(as in A&B BNN, arXiv 2403.03739) and a grid for t_i keep float32 exact whatever the order of operations, and
+a c_i that jumps while it is learned changes how far gradients reach but no sign.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from brevitas.core.bit_width import BitWidthImplType
+from brevitas.core.quant import QuantType
+from brevitas.core.restrict_val import FloatToIntImplType, RestrictValueType
+from brevitas.core.scaling import ScalingImplType
+from brevitas.core.zero_point import ZeroZeroPoint
+from brevitas.inject import ExtendedInjector
+from brevitas.inject.enum import ScalingPerOutputType
+from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear
+from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
+from torch import Tensor, nn
+
+SHIFT_GRID = 2.0**-4
+"""Channel shifts are multiples of this, in units of the integer sum."""
+MIN_EXPONENT, MAX_EXPONENT = -16, 16
+"""Channel scales lie in +-[2^-16, 2^16]."""
+
+
+class _PowerOfTwoQuant(ExtendedInjector):  # type: ignore[misc]
+    bit_width_impl_type = BitWidthImplType.CONST
+    scaling_impl_type = ScalingImplType.CONST
+    restrict_scaling_type = RestrictValueType.POWER_OF_TWO
+    scaling_per_output_type = ScalingPerOutputType.TENSOR
+    float_to_int_impl_type = FloatToIntImplType.ROUND
+    zero_point_impl = ZeroZeroPoint
+
+
+class BinaryWeightQuant(_PowerOfTwoQuant, WeightQuantSolver):  # type: ignore[misc]
+    """+-1 by sign (0 gives +1). The gradient passes unclipped: standardized weights cannot drift away."""
+
+    quant_type = QuantType.BINARY
+    bit_width = 1
+    signed = True
+    narrow_range = True
+    scaling_const = 1.0
+
+
+class BinaryActQuant(_PowerOfTwoQuant, ActQuantSolver):  # type: ignore[misc]
+    """+-1 by sign (0 gives +1). The gradient passes where the input lies in [-1, 1]."""
+
+    quant_type = QuantType.BINARY
+    bit_width = 1
+    signed = True
+    narrow_range = True
+    min_val = -1.0
+    max_val = 1.0
+
+
+class UnsignedActQuant(_PowerOfTwoQuant, ActQuantSolver):  # type: ignore[misc]
+    """Unsigned integers of `bit_width` bits times max_val / 2^bit_width; max_val is a power of two."""
+
+    quant_type = QuantType.INT
+    bit_width = 8
+    signed = False
+    narrow_range = False
+    min_val = 0.0
+    max_val = 1.0
+
+
+def standardize(weight: Tensor, gamma: float = 1.0, eps: float = 1e-5) -> Tensor:
+    """Scaled Weight Standardization (arXiv 2101.08692, eq. 4): each output channel has mean 0, norm ~gamma.
+
+    weight: (out, ...), any float range; fan-in is everything but the first axis. Same shape comes back.
+    gamma = 1 / std of the layer's input; 1 for +-1 inputs.
+    """
+    rows = weight.flatten(1)
+    std, mean = torch.std_mean(rows, dim=1, correction=0, keepdim=True)
+    return ((rows - mean) * (gamma / ((std + eps) * math.sqrt(rows.shape[1])))).view_as(weight)
+
+
+def power_of_two(value: Tensor) -> Tensor:
+    """Each value moved to +-2^k, nearest in the exponent; the gradient passes straight through."""
+    sign = torch.where(value < 0, -1.0, 1.0)
+    exponent = value.detach().abs().clamp(2.0**MIN_EXPONENT, 2.0**MAX_EXPONENT).log2().round()
+    return _straight_through(sign * torch.exp2(exponent), value)
+
+
+def on_grid(value: Tensor, step: float = SHIFT_GRID) -> Tensor:
+    """Each value moved to the nearest multiple of step; the gradient passes straight through."""
+    return _straight_through((value.detach() / step + 0.5).floor() * step, value)
+
+
+def _straight_through(snapped: Tensor, value: Tensor) -> Tensor:
+    """Exactly snapped going forward, value going backward."""
+    return snapped + (value - value.detach())
+
+
+class Folded(NamedTuple):
+    """What hardware needs of a layer: bits [weight >= 0], then y = scale * sum + shift per channel."""
+
+    weight: Tensor
+    scale: Tensor
+    shift: Tensor
+
+
+class _StandardizedLayer(nn.Module):  # type: ignore[misc]
+    """Mixed in before a Brevitas layer whose weights are BinaryWeightQuant and that has no bias.
+
+    The parameters are the latent `weight`, `gain` (out,) and `shift` (out,). With output_scale the layer ends
+    the network: y = output_scale * sum, no gain, no shift, so that scores are integers on one grid.
+    Exporting reads the frozen results of `fold`, so that the graph holds constants instead of their formulas.
+    """
+
+    def _init_channels(self, gamma: float, output_scale: float | None) -> None:
+        self.gamma, self.output_scale = gamma, output_scale
+        out = self.weight.shape[0]
+        if output_scale is None:
+            self.gain = nn.Parameter(torch.ones(out))
+            self.shift = nn.Parameter(torch.zeros(out))
+        for name, value in self.fold()._asdict().items():
+            self.register_buffer(f"folded_{name}", value.detach().clone(), persistent=False)
+
+    def fold(self) -> Folded:
+        """Weight of the latent shape, scale and shift (out, 1, ...) over the output; all differentiable."""
+        weight = standardize(self.weight, self.gamma)
+        if self.output_scale is not None:
+            return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
+        tail = (1,) * (weight.dim() - 2)
+        magnitude = weight.detach().abs().flatten(1).mean(1)
+        scale = power_of_two(self.gain * magnitude)
+        shift = scale * on_grid(self.shift / magnitude)
+        return Folded(weight, scale.view(-1, *tail), shift.view(-1, *tail))
+
+    def train(self, mode: bool = True) -> "_StandardizedLayer":
+        """Entering evaluation, which every Brevitas export does first, freezes the folded constants."""
+        super().train(mode)
+        if not mode:
+            with torch.no_grad():
+                self.folded_weight, self.folded_scale, self.folded_shift = self.fold()
+        return self
+
+    def quant_weight(self, quant_input: Any = None, subtensor_slice_list: Any = None) -> Any:
+        """+-1 with the sign of the standardized weight; Brevitas itself would take the latent one."""
+        return self.weight_quant(self._current().weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, ...) to (N, out, ...), as the base layer."""
+        _, scale, shift = self._current()
+        y = super().forward(x) * scale
+        return y if self.output_scale is not None else y + shift
+
+    def _current(self) -> Folded:
+        exporting = self.weight_quant.export_mode
+        return Folded(self.folded_weight, self.folded_scale, self.folded_shift) if exporting else self.fold()
+
+
+class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
+    """Convolution with +-1 weights; zero padding contributes 0. x: (N, in, H, W)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0, gamma: float = 1.0
+    ) -> None:
+        QuantConv2d.__init__(
+            self,
+            in_channels,
+            out_channels,
+            kernel_size,
+            padding=padding,
+            bias=False,
+            weight_quant=BinaryWeightQuant,
+        )
+        self._init_channels(gamma, None)
+
+
+class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]
+    """Fully-connected layer with +-1 weights. x: (N, in)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, gamma: float = 1.0, output_scale: float | None = None
+    ) -> None:
+        QuantLinear.__init__(self, in_features, out_features, bias=False, weight_quant=BinaryWeightQuant)
+        self._init_channels(gamma, output_scale)
+
+
+def sign() -> Any:
+    """The binary activation: any shape to +-1 (0 gives +1)."""
+    return QuantIdentity(act_quant=BinaryActQuant)
+
+
+class SignPool(nn.Module):  # type: ignore[misc]
+    """Sign, then max pool: (N, C, H, W) to +-1 (N, C, H/size, W/size), an OR of bits in hardware.
+
+    While training the pool goes first. Values stay the same, as sign is monotone, but the gradient reaches
+    the largest input instead of the first that happens to be +1.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.sign, self.pool = sign(), nn.MaxPool2d(size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sign(self.pool(x)) if self.training else self.pool(self.sign(x))
