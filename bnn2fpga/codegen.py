@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from bnn2fpga.resources_path import data_folder
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import Design, Edge
 from bnn2fpga.project import Project
+from bnn2fpga.resources_path import data_folder
 
 
 def _table(values: Any, *shape: int) -> str:
@@ -75,5 +75,7 @@ def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
     }
     for node in design.nodes:
         text = render(f"kernels/{node.kernel.template}", name=node.name, k=node.kernel)
-        files[f"kernels/{node.name}.hpp"] = f"// {node.name}: {type(node.kernel).__name__}\n#pragma once\n{text}"
+        files[f"kernels/{node.name}.hpp"] = (
+            f"// {node.name}: {type(node.kernel).__name__}\n#pragma once\n{text}"
+        )
     return Project(files)

@@ -10,14 +10,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.errors import BuildError
+from bnn2fpga.errors import BuildError, FoldingError
 
 if TYPE_CHECKING:
     from bnn2fpga.host import Host
     from bnn2fpga.kernel import Kernel
 
+MEMORY = 1 << 24
+"""Integers of the largest stream that are simulated at once; keeps any design below about a gigabyte."""
+
 Ints = npt.NDArray[np.signedinteger[Any]]
 """Signed integer array of any width; the range is the `IntType`'s."""
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """Every divisor of `number`, rising."""
+    return tuple(d for d in range(1, number + 1) if number % d == 0)
+
+
+def check_folding(what: str, value: int, whole: int, of: str) -> None:
+    """A FoldingError unless `value` divides `whole`."""
+    if value < 1 or whole % value:
+        legal = ", ".join(map(str, divisors(whole)))
+        raise FoldingError(f"{what}={value} does not divide {whole} {of}; legal: {legal}")
 
 
 @dataclass(frozen=True)
@@ -116,8 +131,7 @@ class Stream:
     def __post_init__(self) -> None:
         if not self.shape or min(self.shape) < 1:
             raise BuildError(f"a stream of shape {self.shape} holds nothing")
-        if self.lanes < 1 or self.channels % self.lanes:
-            raise BuildError(f"{self.lanes} lanes do not divide {self.channels} channels")
+        check_folding("lanes", self.lanes, self.channels, "channels")
 
     @property
     def channels(self) -> int:
@@ -244,7 +258,9 @@ class Design:
         for what in ("type", "size", "lanes"):
             have, want = getattr(edge.stream, what), getattr(stream, what)
             if have != want:
-                raise BuildError(f"{self.name}: edge {edge.source} to {edge.target}: {what} {have}, not {want}")
+                raise BuildError(
+                    f"{self.name}: edge {edge.source} to {edge.target}: {what} {have}, not {want}"
+                )
 
     def __getitem__(self, name: str) -> Kernel:
         return next(node.kernel for node in self.nodes if node.name == name)
@@ -267,7 +283,7 @@ class Design:
         """The edges out of kernel `name`, by port number."""
         return tuple(sorted((e for e in self.edges if e.source.node == name), key=lambda e: e.source.index))
 
-    def simulate(self, frames: Any, batch: int = 64) -> Ints:
+    def simulate(self, frames: Any) -> Ints:
         """The design's output for integer `frames` (N, *input shape); ints of the output's type.
 
         Raises BuildError for a wrong shape or values outside the input's type. For designs with one
@@ -275,6 +291,7 @@ class Design:
         """
         values = self._checked(np.asarray(frames))
         (edge,) = self.outputs
+        batch = max(1, MEMORY // max(e.stream.size for e in self.edges))
         chunks = [self._run(values[at : at + batch])[edge] for at in range(0, len(values), batch)]
         if not chunks:
             return np.zeros((0, *edge.stream.shape), edge.stream.type.dtype)

@@ -54,11 +54,6 @@ def memory(depth: int, width: int) -> Resources:
     return Resources(bram36=blocks / 2)
 
 
-def divisors(number: int) -> tuple[int, ...]:
-    """Every divisor of `number`, rising."""
-    return tuple(d for d in range(1, number + 1) if number % d == 0)
-
-
 class Kernel(ABC):
     """A frozen dataclass whose fields are geometry, parameters and folding.
 

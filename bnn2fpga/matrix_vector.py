@@ -11,9 +11,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import dot_range
 from bnn2fpga.steps import Steps
 
@@ -38,13 +37,8 @@ class MatrixVector(Kernel):
     simd: int = 1
 
     def __post_init__(self) -> None:
-        for what, value, whole, of in (
-            ("pe", self.pe, self.rows, "channels"),
-            ("simd", self.simd, self.columns, "inputs"),
-        ):
-            if value < 1 or whole % value:
-                legal = ", ".join(map(str, divisors(whole)))
-                raise FoldingError(f"{what}={value} does not divide {whole} {of}; legal: {legal}")
+        check_folding("pe", self.pe, self.rows, "channels")
+        check_folding("simd", self.simd, self.columns, "inputs")
 
     @property
     def rows(self) -> int:
@@ -135,7 +129,9 @@ class MatrixVector(Kernel):
     def foldings(self) -> Iterator[Self]:
         for pe in divisors(self.rows):
             for simd in divisors(self.columns):
-                wide = max(simd * self.source_type.bits, pe * self.output_type.bits, simd * self.weight_type.bits)
+                wide = max(
+                    simd * self.source_type.bits, pe * self.output_type.bits, simd * self.weight_type.bits
+                )
                 if wide <= WIDEST_BEAT:
                     yield replace(self, pe=pe, simd=simd)
 

@@ -73,7 +73,13 @@ class KernelContract:
     foldings_seen = 0
 
     def test_contract(self) -> None:
-        @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, phases=(Phase.explicit, Phase.generate))
+        @settings(
+            max_examples=5,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            derandomize=True,
+            phases=(Phase.explicit, Phase.generate),
+        )
         @given(self.layers, st.integers(0, 2**31))
         def check(layer: Layer, seed: int) -> None:
             for kernel in self.variants(layer):

@@ -16,11 +16,14 @@ from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.quantizer import Quantizer, attribute
 from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.ir import Ints, IntType, Port, Stream
+from bnn2fpga.kernels import implement
 from bnn2fpga.layers import Map, WindowMax, Windows
 from bnn2fpga.steps import Steps
 
 
-def lower_quantizer(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, exact_sums: bool) -> Signal:
+def lower_quantizer(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, exact_sums: bool
+) -> Signal:
     """Closes the pending chain: the quantizer's integers as steps of the signal's integers."""
     quantizer = Quantizer.of(graph, node)
     if len(signal.pools) > 1:
@@ -33,10 +36,14 @@ def lower_quantizer(graph: Graph, build: Builder, node: onnx.NodeProto, signal: 
     channels = signal.stream.channels
     if table.pooled is not None:
         if levels.shape[1] != channels:
-            raise ModelError(f"{node.name}: the nodes around the max pool before it treat positions differently")
+            raise ModelError(
+                f"{node.name}: the nodes around the max pool before it treat positions differently"
+            )
         return _pooled(build, node, signal, quantizer.type, scale, levels, table.pooled)
     levels = levels_to_channels(levels, channels)
-    stream = signal.stream if levels.shape[1] == channels else Stream((signal.stream.size,), signal.stream.type)
+    stream = (
+        signal.stream if levels.shape[1] == channels else Stream((signal.stream.size,), signal.stream.type)
+    )
     port = _map(build, node.name, signal.port, stream, levels, signal.points, quantizer.type)
     return _quantized(node, port, replace_type(stream, quantizer.type), scale, signal.index)
 
@@ -52,7 +59,10 @@ def _levels(values: Array, quantizer: Quantizer, signal: Signal) -> Ints:
     if scale.size > 1:
         columns = values.shape[1]
         shape = signal.index.shape
-        spread = np.broadcast_to(scale, (1, *shape[1:]) if columns != signal.stream.channels else (1, columns, *(1 for _ in shape[2:])))
+        spread = np.broadcast_to(
+            scale,
+            (1, *shape[1:]) if columns != signal.stream.channels else (1, columns, *(1 for _ in shape[2:])),
+        )
         flat = spread.reshape(-1)
         scale = np.empty(columns)
         if columns == signal.index.size:
@@ -71,7 +81,9 @@ def _channel_scale(node: onnx.NodeProto, quantizer: Quantizer, signal: Signal) -
     return quantizer.scale.reshape(-1)
 
 
-def _refuse_ambiguous(graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer, levels: Ints) -> None:
+def _refuse_ambiguous(
+    graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer, levels: Ints
+) -> None:
     """A ModelError where the float32 rounding of the graph's own sum decides a level."""
     for shift in (-1.0, 1.0):
         moved = _levels(evaluate(graph, signal, [node], node.output[0], shift).values, quantizer, signal)
@@ -85,7 +97,9 @@ def _refuse_ambiguous(graph: Graph, node: onnx.NodeProto, signal: Signal, quanti
             )
 
 
-def _map(build: Builder, name: str, port: Port, stream: Stream, levels: Ints, points: Ints, kind: IntType) -> Port:
+def _map(
+    build: Builder, name: str, port: Port, stream: Stream, levels: Ints, points: Ints, kind: IntType
+) -> Port:
     try:
         steps = Steps.read(levels, points, kind)
     except BuildError as error:
@@ -106,7 +120,7 @@ def lower_max_pool(build: Builder, node: onnx.NodeProto, signal: Signal) -> Sign
         raise ModelError(f"{node.name}: a padded tensor feeds a max pool; pad before a convolution only")
     pool = _read_pool(node, (image.shape[0], image.shape[1]))
     if not signal.bare:
-        shape = _window(pool, image).shape
+        shape = implement(_window(pool, image)).outputs[0].shape
         index = raster_index((1, image.channels, shape[0], shape[1]))
         return replace(signal, pending=(*signal.pending, pool, Segment(node.output[0], index)))
     port, stream = _emit_pool(build, pool, signal.port, image)
@@ -129,19 +143,27 @@ def _read_pool(node: onnx.NodeProto, size: tuple[int, int]) -> Pooled:
     return Pooled(node.name, kernel, stride, (pads[0], pads[1], pads[2], pads[3]), dilation)
 
 
-def _window(pool: Pooled, image: Stream) -> Windows | Stream:
+def _window(pool: Pooled, image: Stream) -> Windows:
     # the lowest value of the type never wins, as ONNX's minus infinity
     return Windows(image, pool.kernel, pool.stride, pool.pads, pool.dilation, image.type.low)
 
 
 def _emit_pool(build: Builder, pool: Pooled, port: Port, image: Stream) -> tuple[Port, Stream]:
     window_port, window = build.add(f"{pool.name}_window", _window(pool, image), port)
-    out, kernel = build.add(pool.name, WindowMax(window.outputs[0], pool.kernel[0] * pool.kernel[1]), window_port)
+    out, kernel = build.add(
+        pool.name, WindowMax(window.outputs[0], pool.kernel[0] * pool.kernel[1]), window_port
+    )
     return out, kernel.outputs[0]
 
 
 def _pooled(
-    build: Builder, node: onnx.NodeProto, signal: Signal, kind: IntType, scale: Array, levels: Ints, pooled: Array
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    kind: IntType,
+    scale: Array,
+    levels: Ints,
+    pooled: Array,
 ) -> Signal:
     """A max pool between the chain f before it and the chain g (with the quantizer) behind it.
 
@@ -160,7 +182,9 @@ def _pooled(
         if falls.any():
             codes = np.arange(kind.levels)[:, None]
             points = np.arange(kind.low, kind.high + 1, kind.step)
-            port = _map(build, f"{node.name}_turn", port, stream, np.where(falls, top - codes, codes), points, kind)
+            port = _map(
+                build, f"{node.name}_turn", port, stream, np.where(falls, top - codes, codes), points, kind
+            )
     elif np.all(np.diff(pooled, axis=0) >= 0):
         port, stream = _emit_pool(build, pool, signal.port, signal.stream)
         port = _map(build, node.name, port, stream, levels, signal.points, kind)

@@ -46,7 +46,9 @@ class PixelHost:
 
     def encode(self, x: Array) -> Ints:
         if x.shape[1:] != self.input_shape:
-            raise BuildError(f"images of shape {x.shape} do not fit; legal: (N, {', '.join(map(str, self.input_shape))})")
+            raise BuildError(
+                f"images of shape {x.shape} do not fit; legal: (N, {', '.join(map(str, self.input_shape))})"
+            )
         if not np.issubdtype(x.dtype, np.integer) or (x.size and (x.min() < 0 or x.max() > 255)):
             raise BuildError("pixels must be integers 0 to 255")
         return self.table[x]
@@ -85,7 +87,9 @@ def _build(arrays: Mapping[str, Array], name: str) -> Design:
     first = arrays[f"{layers[0]}/weight_bits"]
     build = Builder()
     kind = IntType(8, signed=True) if "meta/input_lut_uint8_to_int8" in arrays else BIPOLAR
-    table = np.asarray(arrays.get("meta/input_lut_uint8_to_int8", np.where(np.arange(256) >= 128, 1, -1)), np.int64)
+    table = np.asarray(
+        arrays.get("meta/input_lut_uint8_to_int8", np.where(np.arange(256) >= 128, 1, -1)), np.int64
+    )
     stream = Stream(_input_shape(first.shape), kind)
     image_shape = stream.shape if first.ndim == 4 else (isqrt(first.shape[1]),) * 2
     port = build.open_input(stream)
@@ -100,7 +104,9 @@ def _input_shape(weights: tuple[int, ...]) -> tuple[int, ...]:
     return (32, 32, weights[1]) if len(weights) == 4 else (weights[1],)
 
 
-def _layer(build: Builder, arrays: Mapping[str, Array], layer: str, port: Port, stream: Stream) -> tuple[Port, Stream]:
+def _layer(
+    build: Builder, arrays: Mapping[str, Array], layer: str, port: Port, stream: Stream
+) -> tuple[Port, Stream]:
     weights = 2 * arrays[f"{layer}/weight_bits"].astype(np.int64) - 1
     pixels = stream.type != BIPOLAR
     if weights.ndim == 4:

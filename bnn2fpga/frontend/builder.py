@@ -44,7 +44,9 @@ class Builder:
         for source, readers in list(self._readers.items()):
             if len(readers) > 1:
                 del self._readers[source]
-                fork, _ = self.add(f"{source.node or 'input'}_fork", Copies(self._streams[source], len(readers)), source)
+                fork, _ = self.add(
+                    f"{source.node or 'input'}_fork", Copies(self._streams[source], len(readers)), source
+                )
                 self._readers |= {Port(fork.node, index): [reader] for index, reader in enumerate(readers)}
         edges = tuple(
             Edge(source, reader, self._streams[source])

@@ -69,7 +69,11 @@ def evaluate(
         values = integers * scale
         spread = rounding + np.abs(values) * 2.0**-22 * (rounding > 0)
         chunks.append(_run(graph, signal, (values + shift * spread).astype(np.float32), last, end))
-    pooled = None if chunks[0].pooled is None else np.concatenate([c.pooled for c in chunks if c.pooled is not None])
+    pooled = (
+        None
+        if chunks[0].pooled is None
+        else np.concatenate([c.pooled for c in chunks if c.pooled is not None])
+    )
     return Table(np.concatenate([chunk.values for chunk in chunks]), pooled)
 
 
@@ -80,7 +84,9 @@ def _spread(per: npt.NDArray[np.float64], columns: int) -> npt.NDArray[np.float6
 
 def _run(graph: Graph, signal: Signal, values: Array, last: Sequence[onnx.NodeProto], end: str) -> Table:
     pooled = None
-    tensor_of: Callable[[Segment, str], str] = lambda segment, name: segment.nodes[-1].output[0] if segment.nodes else name
+    tensor_of: Callable[[Segment, str], str] = lambda segment, name: (
+        segment.nodes[-1].output[0] if segment.nodes else name
+    )
     for place, item in enumerate(signal.pending):
         if isinstance(item, Pooled):
             pooled = values
@@ -92,7 +98,9 @@ def _run(graph: Graph, signal: Signal, values: Array, last: Sequence[onnx.NodePr
         shape, whole = item.index.shape, values.shape[1] == item.index.size
         gathered = values[:, item.index.ravel()] if whole else values
         laid = gathered.reshape(len(values), *(shape[1:] if whole else (shape[1], *(1 for _ in shape[2:]))))
-        result = graph.run(nodes, {item.tensor: laid})[end if final and last else tensor_of(item, item.tensor)]
+        result = graph.run(nodes, {item.tensor: laid})[
+            end if final and last else tensor_of(item, item.tensor)
+        ]
         flat = result.reshape(len(values), -1)
         if whole:
             values = np.empty_like(flat)

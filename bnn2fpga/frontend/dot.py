@@ -26,9 +26,13 @@ def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: 
     order = places[0] - places[0].min()
     expected = np.arange(len(places))[:, None] * inputs + order
     if integers.ndim != 2 or signal.index.shape[-1] != inputs or not np.array_equal(places, expected):
-        raise ModelError(f"{node.name}: its input arrives in another order than it needs; remove the transpose")
+        raise ModelError(
+            f"{node.name}: its input arrives in another order than it needs; remove the transpose"
+        )
     if signal.padding:
-        raise ModelError(f"{node.name}: a padded tensor feeds a matrix product; pad before a convolution only")
+        raise ModelError(
+            f"{node.name}: a padded tensor feeds a matrix product; pad before a convolution only"
+        )
     in_order = np.empty_like(integers)
     in_order[order] = integers
     shape = (inputs,) if len(places) == 1 else (len(places), inputs)
@@ -44,7 +48,9 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
     if integers.ndim != 4:
         raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
     if attribute(node, "group", 1) != 1:
-        raise ModelError(f"{node.name}: a grouped convolution (group={attribute(node, 'group', 1)}); legal: group 1")
+        raise ModelError(
+            f"{node.name}: a grouped convolution (group={attribute(node, 'group', 1)}); legal: group 1"
+        )
     if len(node.input) > 2:
         raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
     kernel = cast(tuple[int, int], integers.shape[2:])
@@ -81,7 +87,9 @@ def pair(node: onnx.NodeProto, name: str) -> tuple[int, int]:
     return values[0], values[1]
 
 
-def explicit_pads(node: onnx.NodeProto, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int, int, int]:
+def explicit_pads(
+    node: onnx.NodeProto, size: tuple[int, int], kernel: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """Top, left, bottom, right of a Conv or MaxPool, `auto_pad` resolved."""
     auto = cast(bytes, attribute(node, "auto_pad", b"NOTSET")).decode()
     if auto in ("NOTSET", ""):
@@ -91,14 +99,17 @@ def explicit_pads(node: onnx.NodeProto, size: tuple[int, int], kernel: tuple[int
         return 0, 0, 0, 0
     stride, dilation = pair(node, "strides"), pair(node, "dilations")
     totals = [
-        max(0, (-(-size[a] // stride[a]) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 - size[a]) for a in (0, 1)
+        max(0, (-(-size[a] // stride[a]) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 - size[a])
+        for a in (0, 1)
     ]
     less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
     before, after = (less, more) if auto == "SAME_UPPER" else (more, less)
     return before[0], before[1], after[0], after[1]
 
 
-def _pads(node: onnx.NodeProto, signal: Signal, kernel: tuple[int, int]) -> tuple[tuple[int, int, int, int], int]:
+def _pads(
+    node: onnx.NodeProto, signal: Signal, kernel: tuple[int, int]
+) -> tuple[tuple[int, int, int, int], int]:
     """The border around the input and the integer that it holds."""
     size = cast(tuple[int, int], signal.index.shape[2:])
     own = explicit_pads(node, size, kernel)
@@ -108,7 +119,11 @@ def _pads(node: onnx.NodeProto, signal: Signal, kernel: tuple[int, int]) -> tupl
     if value % 1 or (any(own) and value):
         raise ModelError(
             f"{node.name}: its input is padded with {signal.padding.value}, which "
-            + ("is followed by zero padding; pad once" if any(own) else f"is no multiple of {signal.scale.flat[0]}")
+            + (
+                "is followed by zero padding; pad once"
+                if any(own)
+                else f"is no multiple of {signal.scale.flat[0]}"
+            )
         )
     top, left, bottom, right = (a + b for a, b in zip(own, signal.padding.pads, strict=True))
     return (top, left, bottom, right), int(value)
@@ -144,9 +159,13 @@ def _dot(
             "put a QuantIdentity in front of it"
         )
     if signal.scale.size != 1 or signal.offset or signal.multiplier != 1:
-        raise ModelError(f"{node.name}: its input has no single scale; use one activation scale for the tensor")
+        raise ModelError(
+            f"{node.name}: its input has no single scale; use one activation scale for the tensor"
+        )
     if np.any(scales != scales[:1]):
-        raise ModelError(f"{node.name}: weight scales vary within an output channel; use one a channel or tensor")
+        raise ModelError(
+            f"{node.name}: weight scales vary within an output channel; use one a channel or tensor"
+        )
     source = Stream(shape, signal.stream.type)
     port, kernel = build.add(node.name, Dot(source, weights, kind), signal.port)
     assert isinstance(kernel, MatrixVector)
@@ -165,7 +184,9 @@ def _dot(
         offset=offset,
         # float32 adds up K products with a random walk of roundings: about sqrt(K) of them, of the
         # size of a partial sum, sqrt(K) terms (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
-        rounding=0.0 if exact else scale * weights.shape[1] * 2.0**-24 * max(-source.type.low, source.type.high),
+        rounding=0.0
+        if exact
+        else scale * weights.shape[1] * 2.0**-24 * max(-source.type.low, source.type.high),
     )
 
 

@@ -38,7 +38,9 @@ class Graph:
         self.constants: dict[str, Array] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
         }
-        self._opset: int = next((o.version for o in model.model.opset_import if o.domain in ("", "ai.onnx")), 13)
+        self._opset: int = next(
+            (o.version for o in model.model.opset_import if o.domain in ("", "ai.onnx")), 13
+        )
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The shape of `tensor` at batch size 1; a ModelError if shape inference could not tell."""
@@ -57,7 +59,9 @@ class Graph:
         for node in graph.node:
             for name in node.output:
                 if name and name not in known:
-                    graph.value_info.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+                    graph.value_info.append(
+                        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+                    )
         return graph
 
     @cached_property

@@ -33,7 +33,9 @@ def load(model: Any, example_input: Any = None) -> ModelWrapper:
     elif hasattr(model, "state_dict"):
         wrapper = _export(model, example_input)
     else:
-        raise ModelError(f"a {type(model).__name__} is no model; legal: QONNX file, ModelWrapper, Brevitas module")
+        raise ModelError(
+            f"a {type(model).__name__} is no model; legal: QONNX file, ModelWrapper, Brevitas module"
+        )
     return _tidy(wrapper)
 
 

@@ -26,12 +26,12 @@ from bnn2fpga.passes.fuse import fuse_thresholds
 Value = Parameter | HostTensor | Signal
 
 ELEMENTWISE = frozenset(
-    "Abs Add BatchNormalization Ceil Clip Div Dropout Elu Erf Exp Floor Greater GreaterOrEqual HardSigmoid HardSwish "
-    "Identity LeakyRelu Less LessOrEqual Log Max Min Mul Neg PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign "
-    "Softplus Softsign Sqrt Sub Tanh Where Cast".split()
+    ["Abs", "Add", "BatchNormalization", "Ceil", "Clip", "Div", "Dropout", "Elu", "Erf", "Exp", "Floor", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Sub", "Tanh", "Where", "Cast"]
 )
 LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
-SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "TopK", "ArgMax"})
+SUPPORTED = sorted(
+    ELEMENTWISE | LAYOUT | QUANTIZERS | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "TopK", "ArgMax"}
+)
 
 
 def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:
@@ -67,7 +67,9 @@ class _Lowering:
                 raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
         result = self.values[self.graph.output]
         if not isinstance(result, Signal) or self.first is None:
-            raise ModelError("no quantizer between the graph's input and its output: nothing to build in hardware")
+            raise ModelError(
+                "no quantizer between the graph's input and its output: nothing to build in hardware"
+            )
         host = GraphHost.of(self.graph, self.core_input, self.first, result)
         return fuse_thresholds(self.build.finish(name, [result.port], host))
 
@@ -81,7 +83,9 @@ class _Lowering:
                 return self._enter(node.output[0], quantizer.scale, quantizer.type)
             return lower_quantizer(self.graph, self.build, node, cast(Signal, inputs[0]), self.exact_sums)
         if any(isinstance(value, HostTensor) for value in inputs):
-            if node.op_type in ("Conv", "MatMul", "Gemm") or any(isinstance(value, Signal) for value in inputs):
+            if node.op_type in ("Conv", "MatMul", "Gemm") or any(
+                isinstance(value, Signal) for value in inputs
+            ):
                 raise ModelError(
                     f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; "
                     "put a QuantIdentity there, or annotate the input with an integer type"
@@ -127,7 +131,9 @@ class _Lowering:
         return self.first
 
     def _constant(self, node: onnx.NodeProto, inputs: list[Parameter]) -> Parameter:
-        known = self.graph.constants | {n: p.values for n in node.input if isinstance(p := self.values[n], Parameter)}
+        known = self.graph.constants | {
+            n: p.values for n in node.input if isinstance(p := self.values[n], Parameter)
+        }
         values = self.graph.run([node], known)[node.output[0]]
         if node.op_type in QUANTIZERS:
             quantizer = Quantizer.of(self.graph, node)
@@ -156,12 +162,18 @@ class _Lowering:
     def _elementwise(self, node: onnx.NodeProto, signals: list[Signal]) -> Signal:
         first, *others = signals
         if any(signal.padding for signal in signals):
-            raise ModelError(f"{node.name}: stands between a Pad and the convolution; pad right before the convolution")
+            raise ModelError(
+                f"{node.name}: stands between a Pad and the convolution; pad right before the convolution"
+            )
         for other in others:
             if other.port != first.port or other.segment.tensor != first.segment.tensor:
-                raise ModelError(f"{node.name}: {node.op_type} joins two streams; joins are not supported yet")
+                raise ModelError(
+                    f"{node.name}: {node.op_type} joins two streams; joins are not supported yet"
+                )
         if self.graph.shape(node.output[0]) != first.index.shape:
-            raise ModelError(f"{node.name}: a constant spreads its input to {self.graph.shape(node.output[0])}")
+            raise ModelError(
+                f"{node.name}: a constant spreads its input to {self.graph.shape(node.output[0])}"
+            )
         joined = first.segment
         for other in others:
             joined = joined.extended(*other.segment.nodes)
@@ -170,11 +182,26 @@ class _Lowering:
     def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
         """A constant border; the convolution behind it takes it over."""
         constants = [self.values[name] for name in node.input[1:] if name]
-        amounts = constants[0].values if constants and isinstance(constants[0], Parameter) else attribute(node, "pads", [])
-        value = constants[1].values if len(constants) > 1 and isinstance(constants[1], Parameter) else attribute(node, "value", 0.0)
+        amounts = (
+            constants[0].values
+            if constants and isinstance(constants[0], Parameter)
+            else attribute(node, "pads", [])
+        )
+        value = (
+            constants[1].values
+            if len(constants) > 1 and isinstance(constants[1], Parameter)
+            else attribute(node, "value", 0.0)
+        )
         pads = np.asarray(amounts, np.int64).reshape(-1)
         mode = cast(bytes, attribute(node, "mode", b"constant"))
-        if mode != b"constant" or pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0 or signal.padding or not signal.bare:
+        if (
+            mode != b"constant"
+            or pads.size != 8
+            or pads[[0, 1, 4, 5]].any()
+            or pads.min() < 0
+            or signal.padding
+            or not signal.bare
+        ):
             raise ModelError(
                 f"{node.name}: legal is a constant padding of height and width, of a quantized tensor, "
                 "right before a convolution"
@@ -194,7 +221,9 @@ class _Lowering:
         values = evaluate(self.graph, signal, [], last.output[0]).values.astype(np.float64)
         reference = int(np.argmax(np.abs(signal.points)))
         factor = values[reference, 0] / signal.points[reference]
-        if factor <= 0 or not np.array_equal(values, np.broadcast_to(signal.points[:, None] * factor, values.shape)):
+        if factor <= 0 or not np.array_equal(
+            values, np.broadcast_to(signal.points[:, None] * factor, values.shape)
+        ):
             return signal
         return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
 

@@ -21,9 +21,13 @@ def lower_top1(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signa
     """TopK (k = 1) or ArgMax over all scores: a kernel if the integers order the scores, else left to the host."""
     axis = cast(int, attribute(node, "axis", -1)) % signal.index.ndim
     if signal.index.shape[axis] != signal.index.size:
-        raise ModelError(f"{node.name}: its axis {axis} holds {signal.index.shape[axis]} of {signal.index.size} scores")
+        raise ModelError(
+            f"{node.name}: its axis {axis} holds {signal.index.shape[axis]} of {signal.index.size} scores"
+        )
     if node.op_type == "TopK":
-        count = graph.constants.get(node.input[1]) if len(node.input) > 1 else np.asarray(attribute(node, "k", 1))
+        count = (
+            graph.constants.get(node.input[1]) if len(node.input) > 1 else np.asarray(attribute(node, "k", 1))
+        )
         if count is None or count.size != 1 or count.item() != 1 or not attribute(node, "largest", 1):
             raise ModelError(f"{node.name}: legal is the largest score, k=1, known at build time")
     elif attribute(node, "select_last_index", 0):

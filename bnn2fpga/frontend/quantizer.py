@@ -44,7 +44,13 @@ class Quantizer:
             return cls(scale, BIPOLAR)
         zero, bits = rest
         signed, narrow = bool(attribute(node, "signed", 1)), bool(attribute(node, "narrow", 0))
-        if zero.size != 1 or zero.item() % 1 or bits.size != 1 or bits.item() % 1 or not 1 <= bits.item() <= 16:
+        if (
+            zero.size != 1
+            or zero.item() % 1
+            or bits.size != 1
+            or bits.item() % 1
+            or not 1 <= bits.item() <= 16
+        ):
             raise ModelError(
                 f"{node.name}: zero point {zero.ravel()[:3]} or bit width {bits.ravel()[:3]} is not one "
                 "integer; legal: one zero point, 1 to 16 bits"

@@ -18,7 +18,9 @@ def all_kernels() -> tuple[type[Kernel], ...]:
     found = []
     for module in sorted(iter_modules(__path__), key=lambda m: m.name):
         members = vars(import_module(f"{__name__}.{module.name}")).values()
-        found += [m for m in members if inspect.isclass(m) and issubclass(m, Kernel) and not inspect.isabstract(m)]
+        found += [
+            m for m in members if inspect.isclass(m) and issubclass(m, Kernel) and not inspect.isabstract(m)
+        ]
     return tuple(dict.fromkeys(found))
 
 
@@ -27,5 +29,7 @@ def implement(layer: Layer) -> Kernel:
     takers = [kernel for kind in all_kernels() if (kernel := kind.implements(layer)) is not None]
     if len(takers) != 1:
         names = ", ".join(type(kernel).__name__ for kernel in takers) or "no kernel"
-        raise BuildError(f"{type(layer).__name__} of {layer.source.type}: {names} implements it, exactly one must")
+        raise BuildError(
+            f"{type(layer).__name__} of {layer.source.type}: {names} implements it, exactly one must"
+        )
     return takers[0]

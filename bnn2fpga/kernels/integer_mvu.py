@@ -17,7 +17,9 @@ class IntegerMvu(MatrixVector):
     The accumulator is the dot product; its width follows from the weights' exact range.
     """
 
-    summary = "integer-activation, 1 or 2 bit weight matrix-vector unit (8-bit first layers), fused thresholds"
+    summary = (
+        "integer-activation, 1 or 2 bit weight matrix-vector unit (8-bit first layers), fused thresholds"
+    )
     template = "integer_mvu.hpp.j2"
 
     @classmethod

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources
 from bnn2fpga.layers import Layer, Top1
 
 
@@ -28,9 +27,7 @@ class LabelSelect(Kernel):
         return cls(layer.source.size, layer.source.type) if isinstance(layer, Top1) else None
 
     def __post_init__(self) -> None:
-        if self.pe < 1 or self.classes % self.pe:
-            legal = ", ".join(map(str, divisors(self.classes)))
-            raise FoldingError(f"pe={self.pe} does not divide {self.classes} classes; legal: {legal}")
+        check_folding("pe", self.pe, self.classes, "classes")
 
     @property
     def inputs(self) -> tuple[Stream, ...]:

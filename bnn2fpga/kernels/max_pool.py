@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, WindowMax
 
 
@@ -31,9 +30,7 @@ class MaxPool(Kernel):
         return cls(layer.source.shape, layer.source.type, layer.taps)
 
     def __post_init__(self) -> None:
-        if self.lanes < 1 or self.channels % self.lanes:
-            legal = ", ".join(map(str, divisors(self.channels)))
-            raise FoldingError(f"lanes={self.lanes} does not divide {self.channels} channels; legal: {legal}")
+        check_folding("lanes", self.lanes, self.channels, "channels")
 
     @property
     def channels(self) -> int:

@@ -9,9 +9,9 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.errors import BuildError
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, Windows
 
 
@@ -52,9 +52,7 @@ class SlidingWindow(Kernel):
         )
 
     def __post_init__(self) -> None:
-        if self.lanes < 1 or self.source_shape[2] % self.lanes:
-            legal = ", ".join(map(str, divisors(self.source_shape[2])))
-            raise FoldingError(f"lanes={self.lanes} does not divide {self.source_shape[2]} channels; legal: {legal}")
+        check_folding("lanes", self.lanes, self.source_shape[2], "channels")
         if min(self.output_height, self.output_width) < 1:
             raise BuildError(
                 f"a {self.kernel[0]}x{self.kernel[1]} window does not fit into "

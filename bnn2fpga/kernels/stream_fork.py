@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.ir import Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources
 from bnn2fpga.layers import Copies, Layer
 
 
@@ -28,6 +28,9 @@ class StreamFork(Kernel):
         if not isinstance(layer, Copies):
             return None
         return cls(layer.source.shape, layer.source.type, layer.count, layer.source.lanes)
+
+    def __post_init__(self) -> None:
+        check_folding("lanes", self.lanes, self.shape[-1], "channels")
 
     @property
     def inputs(self) -> tuple[Stream, ...]:

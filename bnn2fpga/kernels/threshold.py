@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream
-from bnn2fpga.kernel import Cycles, Kernel, Resources, divisors, memory
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, Map
 from bnn2fpga.steps import Steps
 
@@ -34,9 +34,7 @@ class Threshold(Kernel):
     def __post_init__(self) -> None:
         if self.steps.channels != self.source_shape[-1]:
             raise FoldingError(f"{self.steps.channels} step functions for {self.source_shape[-1]} channels")
-        if self.pe < 1 or self.steps.channels % self.pe:
-            legal = ", ".join(map(str, divisors(self.steps.channels)))
-            raise FoldingError(f"pe={self.pe} does not divide {self.steps.channels} channels; legal: {legal}")
+        check_folding("pe", self.pe, self.steps.channels, "channels")
 
     @property
     def inputs(self) -> tuple[Stream, ...]:

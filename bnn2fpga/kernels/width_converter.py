@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding
 from bnn2fpga.kernel import Cycles, Kernel, Resources
 from bnn2fpga.layers import Layer, Regroup
 
@@ -34,8 +34,12 @@ class WidthConverter(Kernel):
         return cls(layer.source.shape, layer.source.type, layer.source.lanes, layer.lanes)
 
     def __post_init__(self) -> None:
+        check_folding("source_lanes", self.source_lanes, self.shape[-1], "channels")
+        check_folding("lanes", self.lanes, self.shape[-1], "channels")
         if self.source_lanes % self.lanes and self.lanes % self.source_lanes:
-            raise FoldingError(f"no width converter from {self.source_lanes} to {self.lanes} lanes: neither divides")
+            raise FoldingError(
+                f"no width converter from {self.source_lanes} to {self.lanes} lanes: neither divides"
+            )
 
     @property
     def inputs(self) -> tuple[Stream, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
@@ -44,7 +43,9 @@ def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = Non
     if fps is None:
         folded = _fastest(design, choices, board)
         if folded is None:
-            raise FoldingError(_too_large(refold(design, {n: _cheapest(c) for n, c in choices.items()}), board))
+            raise FoldingError(
+                _too_large(refold(design, {n: _cheapest(c) for n, c in choices.items()}), board)
+            )
         return folded
     if fps <= 0:
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
@@ -113,7 +114,10 @@ def _limiting(design: Design, choices: dict[str, list[Kernel]]) -> Node:
 
 def _too_large(design: Design, board: Board) -> str:
     kind, share = max(shares(resources(design), board).items(), key=lambda item: item[1])
-    largest = max(design.nodes, key=lambda node: node.kernel.resources.luts if kind == "LUT" else node.kernel.resources.bram36)
+    largest = max(
+        design.nodes,
+        key=lambda node: node.kernel.resources.luts if kind == "LUT" else node.kernel.resources.bram36,
+    )
     return (
         f"it needs {share:.0%} of the {kind} of {board.name} ({USABLE:.0%} are planned with), "
         f"most of it in {largest.name}"

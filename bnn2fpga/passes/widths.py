@@ -22,13 +22,17 @@ def refold(design: Design, foldings: Mapping[str, Kernel]) -> Design:
     for node in bare.nodes:
         for edge in bare.incoming(node.name):
             wanted = kernels[node.name].inputs[edge.target.index]
-            have = wanted if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
+            have = (
+                wanted if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
+            )
             converters, joined = _convert(edge, have, wanted)
             nodes += converters
             edges += joined
         nodes.append(Node(node.name, kernels[node.name]))
     for edge in bare.outputs:
-        stream = edge.stream if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
+        stream = (
+            edge.stream if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
+        )
         edges.append(replace(edge, stream=stream))
     return replace(design, nodes=tuple(nodes), edges=tuple(edges))
 
@@ -46,7 +50,12 @@ def without_converters(design: Design) -> Design:
         edges.append(replace(edge, source=source, stream=design_stream(design, source, edge)))
     kept = tuple(node for node in design.nodes if node.name not in gone)
     unchecked = object.__new__(Design)
-    for name, value in (("name", design.name), ("nodes", kept), ("edges", tuple(edges)), ("host", design.host)):
+    for name, value in (
+        ("name", design.name),
+        ("nodes", kept),
+        ("edges", tuple(edges)),
+        ("host", design.host),
+    ):
         object.__setattr__(unchecked, name, value)
     return unchecked
 

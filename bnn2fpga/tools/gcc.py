@@ -26,7 +26,11 @@ def find_gcc() -> str:
 def header_folder() -> Path:
     """Where ap_int.h and hls_stream.h lie: AMD's Apache-2.0 headers in the hls4ml wheel."""
     spec = find_spec("hls4ml")
-    folders = [Path(place) / "templates/vivado/ap_types" for place in (spec.submodule_search_locations or ())] if spec else []
+    folders = (
+        [Path(place) / "templates/vivado/ap_types" for place in (spec.submodule_search_locations or ())]
+        if spec
+        else []
+    )
     for folder in folders:
         if (folder / "ap_int.h").is_file():
             return folder
@@ -56,7 +60,9 @@ class CppSimulator:
         command += [str(project / "top.cpp"), str(project / "testbench.cpp"), "-o", str(executable)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300])
+            first = next(
+                (line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300]
+            )
             raise ToolError(f"g++ failed on {project}: {first}")
         return cls(design, executable)
 
@@ -71,11 +77,15 @@ class CppSimulator:
             command = [str(self.executable), str(frames), *map(str, ins), *map(str, outs)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode or "Hls::stream" in done.stdout + done.stderr:
-                complaint = (done.stderr + done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+                complaint = (done.stderr + done.stdout).strip().splitlines() or [
+                    f"exit code {done.returncode}"
+                ]
                 raise ToolError(f"{self.executable}: {complaint[0]}")
             beats = [
                 np.fromfile(path, np.uint8).reshape(frames, edge.stream.beats, edge.stream.beat_bytes)
                 for path, edge in zip(outs, self.design.outputs, strict=True)
             ]
-        outputs = tuple(edge.stream.unpack(beat) for beat, edge in zip(beats, self.design.outputs, strict=True))
+        outputs = tuple(
+            edge.stream.unpack(beat) for beat, edge in zip(beats, self.design.outputs, strict=True)
+        )
         return CppResult(outputs, int(done.stdout.split()[-1]))
