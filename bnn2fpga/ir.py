@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -219,6 +220,15 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What a design is folded for: board name, FPGA part, clock of the fabric."""
+
+    board: str
+    part: str
+    clock_mhz: float
+
+
+@dataclass(frozen=True)
 class Design:
     """Kernels in topological order, joined by streams; the meaning of every backend's output.
 
@@ -230,6 +240,7 @@ class Design:
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     host: Host
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         names = [node.name for node in self.nodes]
@@ -307,6 +318,17 @@ class Design:
         The host quantizes the input and scales the output, as the driver on the board does.
         """
         return self.host.decode(self.simulate(self.host.encode(np.asarray(x))))
+
+    def write(self, folder: str | Path) -> Path:
+        """Writes the Vitis HLS project into a new or empty folder; all of it or nothing.
+
+        Raises BuildError if the folder is in use or the design is not folded for a board.
+        """
+        from bnn2fpga.codegen import hls_project
+
+        if self.target is None:
+            raise BuildError(f"{self.name}: is not folded for a board yet; compile() or fold() does that")
+        return hls_project(self, self.target.part, self.target.clock_mhz).write_new(Path(folder))
 
     def _checked(self, frames: npt.NDArray[Any]) -> Ints:
         (edge,) = self.inputs

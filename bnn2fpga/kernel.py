@@ -63,6 +63,13 @@ class Kernel(ABC):
 
     summary: ClassVar[str]
     template: ClassVar[str]
+    folding_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields that a folding sets; none for a kernel whose lanes follow from its neighbours."""
+
+    @property
+    def folding(self) -> dict[str, int]:
+        """The folding as field values."""
+        return {name: getattr(self, name) for name in self.folding_fields}
 
     @classmethod
     @abstractmethod

@@ -91,8 +91,9 @@ class MatrixVector(Kernel):
     def dot(self, x: Ints) -> Ints:
         """The exact integer sums x (…, K) times weights: (…, M)."""
         largest = max(-self.source_type.low, self.source_type.high)
+        heaviest = max(-self.weight_type.low, self.weight_type.high)
         # every partial sum is an integer below 2**24 (2**53), so floating point adds it exactly
-        exact = np.float32 if self.columns * largest * 2 < 1 << 24 else np.float64
+        exact = np.float32 if self.columns * largest * heaviest < 1 << 24 else np.float64
         sums: npt.NDArray[np.floating] = x.astype(exact) @ self.weights.T.astype(exact)
         return sums.astype(np.int64)
 
@@ -147,7 +148,7 @@ class MatrixVector(Kernel):
         flat = bits.reshape(self.pe, self.tiles, -1).astype(np.uint8)
         padding = -flat.shape[-1] % self.word_bits
         packed = np.packbits(np.pad(flat, ((0, 0), (0, 0), (0, padding))), axis=-1, bitorder="little")
-        words: list[list[list[int]]] = packed.view(f"<u{self.word_bits // 8}").tolist()
+        words: list[list[list[int]]] = np.ascontiguousarray(packed).view(f"<u{self.word_bits // 8}").tolist()
         return words
 
     @property

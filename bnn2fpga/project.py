@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from bnn2fpga.errors import BuildError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,22 @@ class Project:
                 data = part.encode()
                 digest.update(len(data).to_bytes(8, "little") + data)
         return digest.hexdigest()
+
+    def write_new(self, folder: Path) -> Path:
+        """Writes into `folder`, which must be new or empty: all files or, on any failure, none."""
+        aside = folder.with_name(f".{folder.name}.tmp")
+        try:
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise BuildError(f"{folder} is in use; choose a new or an empty folder")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            self.write(aside)
+            aside.replace(folder)
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise BuildError(f"{folder}: {error.strerror or error}; choose another folder") from error
+        return folder
 
     def write(self, folder: Path) -> None:
         """Writes every file below `folder`, making folders as needed."""

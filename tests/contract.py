@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,14 +16,28 @@ from hypothesis import strategies as st
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.host import IntegerHost
-from bnn2fpga.ir import Design, Edge, Ints, IntType, Node, Port, Stream
+from bnn2fpga.ir import BIPOLAR, TERNARY, Design, Edge, Ints, IntType, Node, Port, Stream
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
 from bnn2fpga.layers import Layer
+from bnn2fpga.project import Project
+from bnn2fpga.steps import Steps
 from bnn2fpga.tools.gcc import CppSimulator
 
 FOLDINGS = 6
 FRAMES = 3
+
+COUNTERS = """\
+#include <cstdio>
+static struct Counted {
+    unsigned long long trips = 0, first = 0;
+    ~Counted() {
+        std::FILE *file = std::fopen("%s", "w");
+        std::fprintf(file, "%%llu %%llu", trips, first);
+        std::fclose(file);
+    }
+} %s_counted;
+"""
 
 
 def random_values(kind: IntType, shape: tuple[int, ...], seed: int) -> Ints:
@@ -48,49 +62,111 @@ def side_by_side(kernels: list[Kernel]) -> Design:
     return Design("contract", nodes, tuple(edges), IntegerHost(()))
 
 
+def with_counters(design: Design, folder: Path) -> Project:
+    """The design's project, with every kernel's own trips, and those until its first output, counted.
+
+    The testbench only adds up the trips of all kernels. What is counted lies in the files NAME.count
+    of `folder` when the executable ends.
+    """
+    files = dict(hls_project(design, "xc7z020clg400-1", 100).files)
+    for node in design.nodes:
+        path, counted = f"kernels/{node.name}.hpp", f"{node.name}_counted"
+        text = files[path]
+        assert text.count("BNN2FPGA_TRIP;") == 1 and "out0.write(" in text
+        text = text.replace("BNN2FPGA_TRIP;", f"BNN2FPGA_TRIP; ++{counted}.trips;")
+        write = f"{counted}.first = {counted}.first ? {counted}.first : {counted}.trips, out0.write("
+        files[path] = COUNTERS % (folder / f"{node.name}.count", node.name) + text.replace("out0.write(", write)
+    return Project(files)
+
+
+def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
+    """The outputs of the design's C++; every kernel's trips are checked against its declared cycles."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with_counters(design, folder).write(folder)
+        result = CppSimulator.compile(design, folder, folder / "run").run(*inputs)
+        for node in design.nodes:
+            trips, first = map(int, (folder / f"{node.name}.count").read_text().split())
+            declared = node.kernel.cycles
+            assert trips == len(inputs[0]) * declared.interval, f"trips of {node.kernel}"
+            assert first == declared.fill, f"trips before the first output of {node.kernel}"
+    assert result.trips == len(inputs[0]) * sum(node.kernel.cycles.interval for node in design.nodes)
+    return result.outputs
+
+
 def int_types(most_bits: int = 8) -> st.SearchStrategy[IntType]:
     """Bipolar, ternary and plain types of 1 to `most_bits` bits."""
     plain = st.builds(IntType, st.integers(1, most_bits), st.booleans())
-    return st.one_of(st.just(IntType(1, bipolar=True)), st.just(IntType(2, True, narrow=True)), plain)
+    return st.one_of(st.just(BIPOLAR), st.just(TERNARY), plain)
+
+
+def random_steps(low: int, high: int, channels: int, output: IntType, shape: str, seed: int) -> Steps:
+    """Step functions of the integers `low` to `high`, "rising", "falling" or "mixed" ups and downs.
+
+    Some channels are flat or jump by several levels; the first and the last integer are step places as
+    often as any other.
+    """
+    random = np.random.default_rng(seed)
+    points = np.unique(random.integers(low, high + 1, (6,)).tolist() + [low, low + 1, high])
+    points = points[(points >= low) & (points <= high)]
+    levels = random.integers(0, output.levels, (len(points), channels))
+    if shape != "mixed":
+        levels = np.sort(levels, axis=0)[:: 1 if shape == "rising" else -1]
+    if channels > 2:
+        levels[:, 0] = levels[0, 0]
+    return Steps.read(levels, points, output)
 
 
 class KernelContract:
     """Declared shapes, ranges and cycles hold, and C++ equals numpy, over layers and foldings."""
 
     layers: st.SearchStrategy[Any]
+    """The layers of hypothesis; `always` come on top of them."""
+    always: tuple[Any, ...] = ()
+    examples = 4
+    foldings_each = FOLDINGS
+    """Foldings of one kernel."""
 
     def variants(self, layer: Layer) -> Iterator[Kernel]:
         """The kernels to test for one layer; by default those of `implement`."""
         yield implement(layer)
 
     def choose(self, kernel: Kernel, seed: int) -> list[Kernel]:
-        """Up to FOLDINGS foldings of `kernel`: the smallest, the largest, others between."""
+        """Up to `foldings_each` foldings of `kernel`: the smallest, the largest, others between."""
         every = list(kernel.foldings())
         random = np.random.default_rng(seed)
-        picks = {0, len(every) - 1, *random.permutation(len(every))[: FOLDINGS - 2].tolist()}
-        return [every[place] for place in sorted(picks)]
+        between = random.permutation(np.arange(1, len(every) - 1))[: self.foldings_each - 2]
+        return [every[place] for place in sorted({0, len(every) - 1, *between.tolist()})]
 
     foldings_seen = 0
 
     def test_contract(self) -> None:
+        for layer in self.always:
+            self.check_layer(layer, 0)
+
         @settings(
-            max_examples=5,
+            max_examples=self.examples,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             derandomize=True,
+            database=None,
             phases=(Phase.explicit, Phase.generate),
         )
         @given(self.layers, st.integers(0, 2**31))
         def check(layer: Layer, seed: int) -> None:
-            for kernel in self.variants(layer):
-                self.check_foldings(self.choose(kernel, seed), seed)
+            self.check_layer(layer, seed)
 
         check()
         assert self.foldings_seen >= FOLDINGS, "the contract saw too few foldings"
 
+    def check_layer(self, layer: Layer, seed: int) -> None:
+        self.check_foldings([f for kernel in self.variants(layer) for f in self.choose(kernel, seed)], seed)
+
     def check_foldings(self, kernels: list[Kernel], seed: int) -> None:
-        self.foldings_seen += len(kernels)
-        inputs, expected = [], []
+        """Compiles all `kernels` at once, since g++ takes a second for its headers alone."""
+        self.foldings_seen += len({str(kernel.inputs + kernel.outputs) for kernel in kernels})
+        inputs: list[Ints] = []
+        expected: list[tuple[Kernel, Ints]] = []
         for kernel in kernels:
             arrays = [random_values(s.type, (FRAMES, *s.shape), seed) for s in kernel.inputs]
             results = kernel.compute(*arrays)
@@ -99,27 +175,45 @@ class KernelContract:
                 assert result.shape == (FRAMES, *stream.shape)
                 stream.type.check(result, "contract")
             inputs += arrays
-            expected += results
-            assert kernel.cycles.fill <= kernel.cycles.interval
+            expected += [(kernel, result) for result in results]
+            assert 1 <= kernel.cycles.fill <= kernel.cycles.interval
+            beats = [stream.beats for stream in kernel.inputs + kernel.outputs]
+            assert kernel.cycles.interval >= max(beats), "a beat takes a cycle"
             assert kernel.resources.dsps == 0
-        design = side_by_side(kernels)
-        with TemporaryDirectory() as folder:
-            hls_project(design, "xc7z020clg400-1", 100).write(Path(folder))
-            result = CppSimulator.compile(design, Path(folder), Path(folder, "run")).run(*inputs)
-        for want, have in zip(expected, result.outputs, strict=True):
-            np.testing.assert_array_equal(have, want)
-        assert result.trips == FRAMES * sum(kernel.cycles.interval for kernel in kernels)
+            assert min(kernel.resources.luts, kernel.resources.flipflops) > 0
+        found = run_cpp(side_by_side(kernels), *inputs)
+        for (kernel, want), have in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(have, want, err_msg=f"C++ of {kernel}")
 
     def test_illegal_folding(self) -> None:
-        @settings(max_examples=3, deadline=None, derandomize=True)
+        @settings(max_examples=3, deadline=None, derandomize=True, database=None)
         @given(self.layers)
         def check(layer: Layer) -> None:
             for kernel in self.variants(layer):
-                for field in {f.name for f in fields(kernel)} & {"pe", "simd", "lanes"}:
-                    with pytest.raises(FoldingError, match="divide"):
-                        replace(kernel, **{field: 7919})
+                for field in kernel.folding_fields:
+                    for value in (7919, 0, -1):
+                        with pytest.raises(FoldingError, match=f"{field}={value} does not divide"):
+                            replace(kernel, **{field: value})
+
+        check()
+
+    def test_foldings_are_this_kernel_folded(self) -> None:
+        @settings(max_examples=3, deadline=None, derandomize=True, database=None)
+        @given(self.layers)
+        def check(layer: Layer) -> None:
+            for kernel in self.variants(layer):
+                foldings = [tuple(folded.folding.items()) for folded in kernel.foldings()]
+                assert tuple(kernel.folding.items()) in foldings
+                assert len(set(foldings)) == len(foldings)
+                for folded in kernel.foldings():
+                    assert max(stream.bits for stream in folded.inputs + folded.outputs) <= 4096
+                    for field in ("shape", "type"):
+                        for before, after in zip(
+                            kernel.inputs + kernel.outputs, folded.inputs + folded.outputs, strict=True
+                        ):
+                            assert getattr(before, field) == getattr(after, field)
 
         check()
 
 
-__all__ = ["KernelContract", "Stream", "int_types", "random_values", "side_by_side"]
+__all__ = ["FRAMES", "KernelContract", "Stream", "int_types", "random_steps", "random_values", "run_cpp"]

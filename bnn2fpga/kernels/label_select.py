@@ -21,6 +21,7 @@ class LabelSelect(Kernel):
 
     summary = "top-1: the place of the largest score, the first of equals"
     template = "label_select.hpp.j2"
+    folding_fields = ("pe",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

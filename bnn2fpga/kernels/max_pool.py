@@ -22,6 +22,7 @@ class MaxPool(Kernel):
 
     summary = "max pool over the windows of a sliding window"
     template = "max_pool.hpp.j2"
+    folding_fields = ("lanes",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -35,6 +35,7 @@ class SlidingWindow(Kernel):
 
     summary = "sliding window of any kernel, stride, dilation and explicit padding value"
     template = "sliding_window.hpp.j2"
+    folding_fields = ("lanes",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
@@ -149,7 +150,7 @@ class SlidingWindow(Kernel):
 
     @property
     def cycles(self) -> Cycles:
-        return Cycles(sum(self.lengths), self.lengths[0])
+        return Cycles(sum(self.lengths), self.lengths[0] + 1)
 
     @property
     def resources(self) -> Resources:

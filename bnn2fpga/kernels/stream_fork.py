@@ -22,6 +22,7 @@ class StreamFork(Kernel):
 
     summary = "stream fork: every beat to each of several outputs"
     template = "stream_fork.hpp.j2"
+    folding_fields = ("lanes",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -24,6 +24,7 @@ class Threshold(Kernel):
 
     summary = "multi-threshold activation, rising, falling or both, per channel"
     template = "threshold.hpp.j2"
+    folding_fields = ("pe",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Design, Node
+from bnn2fpga.ir import Design, Node, Target
 from bnn2fpga.kernel import Kernel, Resources
-from bnn2fpga.passes.widths import refold, without_converters
+from bnn2fpga.passes.widths import converters, refold, without_converters
 
 USABLE = 0.8
 """Share of the LUTs and of the block RAM that is planned with; place and route needs the rest."""
@@ -34,63 +35,82 @@ def shares(used: Resources, board: Board) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A kernel at one folding, with its cost: LUTs, and block RAM at about 380 LUTs a block, the chip's ratio."""
+
+    kernel: Kernel
+    cycles: int
+    cost: float
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> _Choice:
+        used = kernel.resources
+        return cls(kernel, kernel.cycles.interval, used.luts + 380 * used.bram36)
+
+
 def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = None) -> Design:
     """The cheapest folding that makes `fps` frames a second, or without `fps` the fastest that fits.
 
-    Raises FoldingError naming the limiting kernel and what is reachable.
+    Kernels are chosen one after the other along the streams, each with the width converters in front of
+    it. Raises FoldingError naming the limiting kernel and what is reachable.
     """
-    choices = {node.name: list(node.kernel.foldings()) for node in without_converters(design).nodes}
-    if fps is None:
-        folded = _fastest(design, choices, board)
-        if folded is None:
-            raise FoldingError(
-                _too_large(refold(design, {n: _cheapest(c) for n, c in choices.items()}), board)
-            )
-        return folded
-    if fps <= 0:
+    design = replace(design, target=Target(board.name, board.part, clock_mhz))
+    choices = {
+        node.name: sorted(map(_Choice.of, node.kernel.foldings()), key=lambda choice: choice.cost)
+        for node in without_converters(design)[0]
+    }
+    if fps is not None and fps <= 0:
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
-    target = int(clock_mhz * 1e6 / fps)
+    target = _slowest(choices) if fps is None else int(clock_mhz * 1e6 / fps)
     folded = _meeting(design, choices, target)
-    if folded is not None and _fits(folded, board):
+    fits = folded is not None and _fits(folded, board)
+    if folded is not None and fits and fps is not None:
         return folded
     best = _fastest(design, choices, board)
-    slowest = _limiting(design, choices)
+    if best is not None and fps is None:
+        return best
     reach = "nothing fits" if best is None else f"reachable: {clock_mhz * 1e6 / interval(best):,.0f} fps"
-    if folded is None:
-        least = min(kernel.cycles.interval for kernel in choices[slowest.name])
-        why = f"{slowest.name} takes {least:,} cycles at its widest folding"
-    else:
-        why = _too_large(folded, board)
-    raise FoldingError(
-        f"{fps:,.0f} fps at {clock_mhz:g} MHz leave {target:,} cycles a frame: {why}; {reach} on {board.name}"
-    )
+    asked = f"{fps or 0:,.0f} fps at {clock_mhz:g} MHz leave {target:,} cycles a frame: " if fps else ""
+    why = _too_slow(choices) if folded is None else _too_large(folded, board)
+    raise FoldingError(f"{asked}{why}; {reach} on {board.name}")
 
 
-def _cheapest(kernels: Sequence[Kernel]) -> Kernel:
-    return min(kernels, key=_cost)
-
-
-def _cost(kernel: Kernel) -> tuple[float, int]:
-    """LUTs, with block RAM at the chip's ratio of about 380 LUTs a block; then cycles."""
-    used = kernel.resources
-    return used.luts + 380 * used.bram36, kernel.cycles.interval
-
-
-def _meeting(design: Design, choices: dict[str, list[Kernel]], target: int) -> Design | None:
-    """The cheapest kernels of at most `target` cycles; None if one has none."""
-    chosen = {}
-    for name, kernels in choices.items():
-        fast = [kernel for kernel in kernels if kernel.cycles.interval <= target]
-        if not fast:
+def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: int) -> Design | None:
+    """The cheapest kernels of at most `target` cycles, converters included; None if one has none."""
+    chosen: dict[str, Kernel] = {}
+    nodes, edges = without_converters(design)
+    for node in nodes:
+        fed = [
+            (edge, chosen[edge.source.node])
+            for edge in edges
+            if edge.target.node == node.name and edge.source.node
+        ]
+        best, best_cost = None, float("inf")
+        for choice in choices[node.name]:
+            if choice.cost >= best_cost:
+                break
+            if choice.cycles > target:
+                continue
+            between = [
+                _Choice.of(converter)
+                for edge, source in fed
+                for converter in converters(
+                    source.outputs[edge.source.index], choice.kernel.inputs[edge.target.index]
+                )
+            ]
+            cost = choice.cost + sum(converter.cost for converter in between)
+            if cost < best_cost and all(converter.cycles <= target for converter in between):
+                best, best_cost = choice.kernel, cost
+        if best is None:
             return None
-        chosen[name] = _cheapest(fast)
-    folded = refold(design, chosen)
-    return folded if interval(folded) <= target else None
+        chosen[node.name] = best
+    return refold(design, chosen)
 
 
-def _fastest(design: Design, choices: dict[str, list[Kernel]], board: Board) -> Design | None:
+def _fastest(design: Design, choices: Mapping[str, Sequence[_Choice]], board: Board) -> Design | None:
     """Bisects the intervals that foldings can have for the smallest that fits."""
-    targets = sorted({kernel.cycles.interval for kernels in choices.values() for kernel in kernels})
+    targets = sorted({choice.cycles for kernels in choices.values() for choice in kernels})
     low, high, best = 0, len(targets) - 1, None
     while low <= high:
         middle = (low + high) // 2
@@ -98,7 +118,7 @@ def _fastest(design: Design, choices: dict[str, list[Kernel]], board: Board) -> 
         if folded is not None and _fits(folded, board):
             best, high = folded, middle - 1
         else:
-            low = middle + 1 if folded is None or not _fits(folded, board) else low
+            low = middle + 1
     return best
 
 
@@ -106,19 +126,25 @@ def _fits(design: Design, board: Board) -> bool:
     return max(shares(resources(design), board).values()) <= USABLE
 
 
-def _limiting(design: Design, choices: dict[str, list[Kernel]]) -> Node:
-    """The kernel whose widest folding is the slowest."""
-    nodes = without_converters(design).nodes
-    return max(nodes, key=lambda node: min(kernel.cycles.interval for kernel in choices[node.name]))
+def _slowest(choices: Mapping[str, Sequence[_Choice]]) -> int:
+    """The interval at which every kernel may take its smallest folding."""
+    return max(choice.cycles for kernels in choices.values() for choice in kernels)
+
+
+def _too_slow(choices: Mapping[str, Sequence[_Choice]]) -> str:
+    least = {name: min(choice.cycles for choice in kernels) for name, kernels in choices.items()}
+    name = max(least, key=lambda kernel: least[kernel])
+    return f"{name} takes {least[name]:,} cycles at its widest folding"
 
 
 def _too_large(design: Design, board: Board) -> str:
     kind, share = max(shares(resources(design), board).items(), key=lambda item: item[1])
-    largest = max(
-        design.nodes,
-        key=lambda node: node.kernel.resources.luts if kind == "LUT" else node.kernel.resources.bram36,
-    )
+
+    def amount(node: Node) -> float:
+        used = node.kernel.resources
+        return {"LUT": used.luts, "FF": used.flipflops, "BRAM": used.bram36, "DSP": used.dsps}[kind]
+
     return (
         f"it needs {share:.0%} of the {kind} of {board.name} ({USABLE:.0%} are planned with), "
-        f"most of it in {largest.name}"
+        f"most of it in {max(design.nodes, key=amount).name}"
     )

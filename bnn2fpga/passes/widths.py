@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from math import gcd
 
 from bnn2fpga.ir import Design, Edge, Node, Port, Stream
@@ -13,70 +14,59 @@ from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.layers import Regroup
 
 
-def refold(design: Design, foldings: Mapping[str, Kernel]) -> Design:
-    """The same graph with the kernels of `foldings` and the width converters that they need."""
-    bare = without_converters(design)
-    kernels = {node.name: foldings.get(node.name, node.kernel) for node in bare.nodes}
-    nodes: list[Node] = []
-    edges: list[Edge] = []
-    for node in bare.nodes:
-        for edge in bare.incoming(node.name):
-            wanted = kernels[node.name].inputs[edge.target.index]
-            have = (
-                wanted if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
-            )
-            converters, joined = _convert(edge, have, wanted)
-            nodes += converters
-            edges += joined
-        nodes.append(Node(node.name, kernels[node.name]))
-    for edge in bare.outputs:
-        stream = (
-            edge.stream if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
-        )
-        edges.append(replace(edge, stream=stream))
-    return replace(design, nodes=tuple(nodes), edges=tuple(edges))
-
-
-def without_converters(design: Design) -> Design:
-    """The design as if every kernel's lanes fitted; not valid on its own where they do not."""
+def without_converters(design: Design) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
+    """The nodes and edges as if every kernel's lanes fitted."""
     gone = {node.name for node in design.nodes if isinstance(node.kernel, WidthConverter)}
     edges = []
     for edge in design.edges:
-        if edge.target.node in gone:
-            continue
-        source = edge.source
-        while source.node in gone:
-            source = design.incoming(source.node)[0].source
-        edges.append(replace(edge, source=source, stream=design_stream(design, source, edge)))
-    kept = tuple(node for node in design.nodes if node.name not in gone)
-    unchecked = object.__new__(Design)
-    for name, value in (
-        ("name", design.name),
-        ("nodes", kept),
-        ("edges", tuple(edges)),
-        ("host", design.host),
-    ):
-        object.__setattr__(unchecked, name, value)
-    return unchecked
+        if edge.target.node not in gone:
+            source = edge.source
+            while source.node in gone:
+                source = design.incoming(source.node)[0].source
+            edges.append(replace(edge, source=source))
+    return tuple(node for node in design.nodes if node.name not in gone), tuple(edges)
 
 
-def design_stream(design: Design, source: Port, edge: Edge) -> Stream:
-    """The stream that leaves port `source`."""
-    return edge.stream if source.node is None else design[source.node].outputs[source.index]
+def refold(design: Design, foldings: Mapping[str, Kernel]) -> Design:
+    """The same graph with the kernels of `foldings` and the width converters that they need."""
+    bare_nodes, bare_edges = without_converters(design)
+    kernels = {node.name: foldings.get(node.name, node.kernel) for node in bare_nodes}
+
+    def leaving(edge: Edge, otherwise: Stream) -> Stream:
+        return otherwise if edge.source.node is None else kernels[edge.source.node].outputs[edge.source.index]
+
+    nodes: list[Node] = []
+    edges: list[Edge] = []
+    for node in bare_nodes:
+        for edge in (edge for edge in bare_edges if edge.target.node == node.name):
+            wanted = kernels[node.name].inputs[edge.target.index]
+            between, pieces = _convert(edge, leaving(edge, wanted), wanted)
+            nodes += between
+            edges += pieces
+        nodes.append(Node(node.name, kernels[node.name]))
+    outgoing = (edge for edge in bare_edges if edge.target.node is None)
+    edges += [replace(edge, stream=leaving(edge, edge.stream)) for edge in outgoing]
+    return replace(design, nodes=tuple(nodes), edges=tuple(edges))
 
 
-def _convert(edge: Edge, have: Stream, wanted: Stream) -> tuple[list[Node], list[Edge]]:
-    """The converters on an edge, none, one, or two by way of the common divisor, and its pieces."""
+def converters(have: Stream, wanted: Stream) -> list[Kernel]:
+    """The kernels that turn one stream into the other: none, one, or two by way of the common divisor."""
     lanes = [have.lanes, wanted.lanes]
     if have.lanes % wanted.lanes and wanted.lanes % have.lanes:
         lanes.insert(1, gcd(*lanes))
     # a flattened frame has more lane counts to choose from than its channels
     shape = have.shape if have.channels % wanted.lanes == 0 else wanted.shape
+    return [
+        implement(Regroup(Stream(shape, have.type, before), after))
+        for before, after in pairwise(lanes)
+        if before != after
+    ]
+
+
+def _convert(edge: Edge, have: Stream, wanted: Stream) -> tuple[list[Node], list[Edge]]:
+    """The converters on an edge and its pieces."""
     nodes, edges, source, stream = [], [], edge.source, have
-    for number, (before, after) in enumerate(zip(lanes, lanes[1:], strict=False)):
-        if before == after:
-            continue
-        kernel = implement(Regroup(Stream(shape, have.type, before), after))
+    for number, kernel in enumerate(converters(have, wanted)):
         name = f"{edge.target.node}_in{edge.target.index}_width{number}"
         nodes.append(Node(name, kernel))
         edges.append(replace(edge, source=source, target=Port(name), stream=stream))

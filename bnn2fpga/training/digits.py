@@ -78,14 +78,11 @@ class DigitsNet(nn.Module):  # type: ignore[misc]
             sign(),
         )
         self.classifier = nn.Sequential(
-            nn.Flatten(),
-            BinaryLinear(1024, 64),
-            sign(),
-            BinaryLinear(64, CLASSES, output_scale=2.0**-4),
+            BinaryLinear(1024, 64), sign(), BinaryLinear(64, CLASSES, output_scale=2.0**-4)
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.features(self.input(images)))
+        return self.classifier(self.features(self.input(images)).reshape(-1, 1024))
 
 
 def accuracy(net: nn.Module, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:

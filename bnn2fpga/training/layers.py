@@ -8,9 +8,9 @@ the standardized weight. A layer computes, for output channel i with fan-in N,
     y_i = c_i * (sign(What_i) . x + t_i)
     c_i = +-2^k nearest to gain_i * m_i,   t_i = multiple of 1/16 nearest to shift_i / m_i
 
-so hardware sees the bits [W_i > mean(W_i)] and, after the next sign, the threshold -t_i. Powers of two for c_i
-(as in A&B BNN, arXiv 2403.03739) and a grid for t_i keep float32 exact whatever the order of operations, and
-a c_i that jumps while it is learned changes how far gradients reach but no sign.
+so hardware sees the bits [W_i > mean(W_i)] and, after the next sign, the threshold -t_i. Powers of two for
+c_i (as in A&B BNN, arXiv 2403.03739) and a grid for t_i keep float32 exact whatever the order of operations,
+and a c_i that jumps while it is learned changes how far gradients reach but no sign.
 """
 
 import math
@@ -76,7 +76,7 @@ class UnsignedActQuant(_PowerOfTwoQuant, ActQuantSolver):  # type: ignore[misc]
 
 
 def standardize(weight: Tensor, gamma: float = 1.0, eps: float = 1e-5) -> Tensor:
-    """Scaled Weight Standardization (arXiv 2101.08692, eq. 4): each output channel has mean 0, norm ~gamma.
+    """Scaled Weight Standardization (arXiv 2101.08692): each output channel has mean 0, norm ~gamma.
 
     weight: (out, ...), any float range; fan-in is everything but the first axis. Same shape comes back.
     gamma = 1 / std of the layer's input; 1 for +-1 inputs.
@@ -88,9 +88,9 @@ def standardize(weight: Tensor, gamma: float = 1.0, eps: float = 1e-5) -> Tensor
 
 def power_of_two(value: Tensor) -> Tensor:
     """Each value moved to +-2^k, nearest in the exponent; the gradient passes straight through."""
-    sign = torch.where(value < 0, -1.0, 1.0)
+    polarity = torch.where(value < 0, -1.0, 1.0)
     exponent = value.detach().abs().clamp(2.0**MIN_EXPONENT, 2.0**MAX_EXPONENT).log2().round()
-    return _straight_through(sign * torch.exp2(exponent), value)
+    return _straight_through(polarity * torch.exp2(exponent), value)
 
 
 def on_grid(value: Tensor, step: float = SHIFT_GRID) -> Tensor:
@@ -134,7 +134,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         if self.output_scale is not None:
             return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
         tail = (1,) * (weight.dim() - 2)
-        magnitude = weight.detach().abs().flatten(1).mean(1)
+        magnitude = weight.detach().abs().flatten(1).mean(1).clamp_min(2.0**MIN_EXPONENT)
         scale = power_of_two(self.gain * magnitude)
         shift = scale * on_grid(self.shift / magnitude)
         return Folded(weight, scale.view(-1, *tail), shift.view(-1, *tail))

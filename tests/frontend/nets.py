@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from brevitas import nn as qnn
@@ -41,13 +43,26 @@ class SmallBinaryWeight(BinaryWeight):
     scaling_const = 0.1
 
 
-class TwoBitWeight(_Const, WeightQuantSolver):
+class TernaryWeight(_Const, WeightQuantSolver):
     """-1, 0, 1 times 1/2."""
 
     quant_type = QuantType.INT
     bit_width = 2
     narrow_range = True
     scaling_const = 0.5
+
+
+class TwoBitWeight(TernaryWeight):
+    """-2, -1, 0, 1 times 1/2."""
+
+    narrow_range = False
+    scaling_const = 1.0
+
+
+class ThreeBitWeight(TernaryWeight):
+    """-3 to 3; more than is built."""
+
+    bit_width = 3
 
 
 class Sign(_Const, ActQuantSolver):
@@ -59,52 +74,71 @@ class Sign(_Const, ActQuantSolver):
     max_val = 1.0
 
 
-class FiveBitPixel(_Const, ActQuantSolver):
-    """0..31 times 1/16."""
+class _Level(_Const, ActQuantSolver):
+    """Multiples of a step; see `levels`."""
 
     quant_type = QuantType.INT
-    bit_width = 5
-    signed = False
-    min_val = 0.0
-    max_val = 31 / 16
 
 
-class TwoBit(FiveBitPixel):
-    """0..3 times 1/2."""
-
-    bit_width = 2
-    max_val = 1.5
-
-
-class FourBit(_Const, ActQuantSolver):
-    """-8..7 times 1/4."""
-
-    quant_type = QuantType.INT
-    bit_width = 4
-    min_val = -2.0
-    max_val = 1.75
+def levels(bits: int, signed: bool = False, narrow: bool = False, step: float = 0.5) -> qnn.QuantIdentity:
+    """Quantizes to multiples of `step`: 0 to 2^bits - 1, or as many around 0."""
+    top = 2 ** (bits - signed) - 1 - (narrow and not signed)
+    low = -(2 ** (bits - 1)) + narrow if signed else 0
+    act = _Level.let(
+        bit_width=bits, signed=signed, narrow_range=narrow, min_val=low * step, max_val=top * step
+    )
+    return qnn.QuantIdentity(act_quant=act)
 
 
-class EightBit(FourBit):
-    """-128..127 times 1/64."""
+def sign() -> qnn.QuantIdentity:
+    """A binary activation."""
+    return qnn.QuantIdentity(act_quant=Sign)
 
-    bit_width = 8
-    max_val = 127 / 64
+
+def pixels() -> qnn.QuantIdentity:
+    """The input's quantizer: 0 to 31 times 1/16."""
+    return levels(5, step=1 / 16)
 
 
 class Affine(nn.Module):
-    """Per-channel gain (of either sign) and bias."""
+    """Gain (of either sign) and bias, one each a channel; `shape` is the channels' and positions'."""
 
-    def __init__(self, channels: int, negative: bool = True) -> None:
+    def __init__(self, *shape: int, negative: bool = True) -> None:
         super().__init__()
-        gain = torch.rand(1, channels, 1, 1) + 0.5
+        gain = torch.rand(1, *shape) + 0.5
         if negative:
-            gain *= torch.where(torch.rand(1, channels, 1, 1) < 0.4, -1.0, 1.0)
+            gain *= torch.where(torch.rand(1, *shape) < 0.4, -1.0, 1.0)
         self.gain = nn.Parameter(gain)
-        self.bias = nn.Parameter(torch.randn(1, channels, 1, 1))
+        self.bias = nn.Parameter(torch.randn(1, *shape))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.gain + self.bias
+
+
+class Call(nn.Module):
+    """Any function of one tensor."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+def affine(channels: int, negative: bool = True) -> Affine:
+    """Per-channel gain and bias of an image."""
+    return Affine(channels, 1, 1, negative=negative)
+
+
+def norm(channels: int, kind: type = nn.BatchNorm2d) -> nn.Module:
+    """Batch norm with random statistics and gains of both signs."""
+    layer = kind(channels)
+    layer.running_mean.data = torch.randn(channels) * 2
+    layer.running_var.data = torch.rand(channels) * 4 + 0.5
+    layer.weight.data = torch.randn(channels)
+    layer.bias.data = torch.randn(channels)
+    return layer
 
 
 def prelu(channels: int) -> nn.PReLU:
@@ -115,29 +149,19 @@ def prelu(channels: int) -> nn.PReLU:
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int = 3, weight: type = BinaryWeight, **options: object
+    inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, weight: type = BinaryWeight, **options: object
 ) -> qnn.QuantConv2d:
-    """A convolution with random binary weights and no bias unless asked for."""
+    """A convolution with random weights, binary and without bias unless asked for."""
     layer = qnn.QuantConv2d(inputs, outputs, kernel, weight_quant=weight, **{"bias": False, **options})
     layer.weight.data = torch.randn_like(layer.weight)
     return layer
 
 
-def dense(inputs: int, outputs: int, weight: type = BinaryWeight) -> qnn.QuantLinear:
-    """A dense layer with random binary weights, no bias."""
-    layer = qnn.QuantLinear(inputs, outputs, bias=False, weight_quant=weight)
+def dense(inputs: int, outputs: int, weight: type = BinaryWeight, bias: bool = False) -> qnn.QuantLinear:
+    """A dense layer with random weights, binary unless asked for."""
+    layer = qnn.QuantLinear(inputs, outputs, bias=bias, weight_quant=weight)
     layer.weight.data = torch.randn_like(layer.weight)
     return layer
-
-
-def sign() -> qnn.QuantIdentity:
-    """A binary activation."""
-    return qnn.QuantIdentity(act_quant=Sign)
-
-
-def seeded(seed: int) -> None:
-    """Fixes torch' random numbers for one network."""
-    torch.manual_seed(seed)
 
 
 def images(seed: int, frames: int, *shape: int) -> np.ndarray:

@@ -1,0 +1,179 @@
+"""The steps of a build."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bnn2fpga import report
+from bnn2fpga.codegen import hls_project
+from bnn2fpga.dataset import Dataset, load_dataset
+from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.estimate import estimate
+from bnn2fpga.flow import Step
+from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.verify import Ladder, Level, climb, random_frames
+
+CPP_OPERATIONS = 4_000_000_000
+"""Synapse operations that the C++ level spends at most, about a minute on one core."""
+
+
+class BuildConfig(Options):
+    """A build as it is kept in build.toml: `bnn2fpga build build.toml` repeats it.
+
+    `data` are frames (and labels) to verify with, each divided by `divide`; without it, `frames`
+    random ones are used.
+    """
+
+    model: Path
+    data: Path | None = None
+    divide: float = 1.0
+    frames: int = 64
+
+    def to_toml(self) -> str:
+        """The configuration as TOML; values that are None are left out."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """A configured build; `pipeline` holds what has been computed in this process."""
+
+    config: BuildConfig
+    pipeline: Pipeline
+    on_level: Callable[[Level], None] = lambda level: None
+
+    @classmethod
+    def of(cls, config: BuildConfig, on_level: Callable[[Level], None] = lambda level: None) -> Build:
+        """The build of `config`, nothing computed yet."""
+        return cls(config, Pipeline(config.model, config), on_level)
+
+    def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
+        """From the model to the report; `before` are steps that make the model and the data."""
+        graph = () if self.pipeline.imported else (Step("streamline", self.streamline, ("load",)),)
+        lowered_from = graph[0].name if graph else "load"
+        settings = self.config.model_dump_json(exclude={"model", "data"}) + _package_digest()
+        return [
+            Step("load", self.load, before, settings + ("" if before else _file_digest(self.config.model))),
+            *graph,
+            Step("lower", self.lower, (lowered_from,)),
+            Step("fold", self.fold, ("lower",), settings + self.pipeline.board.model_dump_json()),
+            Step("hls", self.hls, ("fold",)),
+            Step(
+                "verify",
+                self.verify,
+                ("hls", "load"),
+                settings + ("" if before or self.config.data is None else _file_digest(self.config.data)),
+            ),
+            Step("report", self.report, ("fold", "verify")),
+        ]
+
+    def load(self, folder: Path) -> None:
+        """The tidied model and the configuration."""
+        if self.pipeline.imported:
+            assert self.pipeline.lowered
+            shutil.copyfile(self.config.model, folder / "parameters.npz")
+        else:
+            self.pipeline.loaded.save(str(folder / "model.onnx"))
+        (folder / "build.toml").write_text(self.config.to_toml())
+
+    def streamline(self, folder: Path) -> None:
+        """The transformed model and the list of transformations."""
+        model, applied = self.pipeline.streamlined
+        model.save(str(folder / "model.onnx"))
+        _write_json(folder / "transformations.json", report.transformations(applied))
+
+    def lower(self, folder: Path) -> None:
+        """The integer design, described."""
+        _write_json(folder / "design.json", report.describe(self.pipeline.lowered))
+
+    def fold(self, folder: Path) -> None:
+        """The folding of each kernel, and the estimate."""
+        folded = self.pipeline.folded
+        _write_json(folder / "design.json", report.describe(folded))
+        _write_json(folder / "estimate.json", estimate(folded, self.pipeline.board).as_dict())
+
+    def hls(self, folder: Path) -> None:
+        """The Vitis HLS project."""
+        design = self.pipeline.folded
+        assert design.target is not None
+        hls_project(design, design.target.part, design.target.clock_mhz).write(folder)
+
+    def verify(self, folder: Path) -> None:
+        """The ladder of levels; a MismatchError if one differs."""
+        data = self._data()
+        levels = []
+        for level in climb(self.pipeline, data.frames, data.scores, self._cpp_frames(len(data.frames))):
+            levels.append(level)
+            self.on_level(level)
+        ladder = Ladder(tuple(levels))
+        for level in ladder.levels:
+            if not level.ok:
+                raise MismatchError(
+                    f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
+                    f"{level.frames} frames; first at {level.difference}"
+                )
+        results = {"accuracy": report.accuracy(self.pipeline.folded, data)}
+        _write_json(folder / "ladder.json", ladder.as_dict() | results)
+
+    def report(self, folder: Path) -> None:
+        """Everything above in one JSON file and one page to read."""
+        build = {path.name.split("-", 1)[1]: path for path in sorted(folder.parent.glob("[0-9][0-9]-*"))}
+        facts = report.gather(build)
+        _write_json(folder / "report.json", facts)
+        (folder / "report.md").write_text(report.markdown(facts))
+
+    def _data(self) -> Dataset:
+        if self.config.data is None:
+            return Dataset(random_frames(self.pipeline, self.config.frames))
+        shape = self.pipeline.lowered.host.input_shape
+        data = load_dataset(self.config.data, shape, self.config.divide)
+        if not len(data.frames):
+            raise ConfigError(f"{self.config.data}: holds no frames")
+        return data
+
+    def _cpp_frames(self, frames: int) -> int:
+        return max(1, min(frames, CPP_OPERATIONS // max(1, report.operations(self.pipeline.folded))))
+
+
+def read_config(path: Path) -> BuildConfig:
+    """A build.toml; a ConfigError that lists every fault."""
+    import tomllib
+
+    from pydantic import ValidationError
+
+    try:
+        return BuildConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}: {faults}") from error
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _file_digest(path: Path) -> str:
+    """SHA-256 of a file that the user names; a missing one is found out by the step that reads it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def _package_digest() -> str:
+    """Over bnn2fpga's own sources and templates, so that a new version does not reuse old steps."""
+    from bnn2fpga.resources_path import data_folder
+
+    digest = hashlib.sha256()
+    for root, pattern in ((Path(__file__).parent, "*.py"), (data_folder("hls_templates"), "*.j2")):
+        for path in sorted(root.rglob(pattern)):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

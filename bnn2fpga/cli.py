@@ -1,0 +1,266 @@
+"""The command line. Exit codes: 0 done, 1 build error, 2 usage, 3 tool missing or failed, 4 results differ."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bnn2fpga import __version__, show
+from bnn2fpga.boards import board_names, load_board
+from bnn2fpga.build import Build, BuildConfig, read_config
+from bnn2fpga.dataset import load_dataset, predicted_labels
+from bnn2fpga.demo import EPOCHS, Demo
+from bnn2fpga.errors import BuildError, ConfigError, MismatchError
+from bnn2fpga.estimate import estimate as estimate_design
+from bnn2fpga.flow import run_flow
+from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.report import gather
+
+app = typer.Typer(
+    name="bnn2fpga",
+    help="Compiles trained binary neural networks into verified streaming accelerators for FPGAs.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(highlight=False)
+
+Model = Annotated[Path, typer.Argument(help="A QONNX file (.onnx) or a BNN-PYNQ parameter file (.npz).")]
+BoardName = Annotated[str, typer.Option(help="A board by name, see `bnn2fpga boards`, or a .toml file.")]
+Fps = Annotated[
+    float | None, typer.Option(help="Frames a second to reach; as fast as the board allows if absent.")
+]
+Clock = Annotated[
+    float | None, typer.Option(help="Clock of the fabric in MHz; the board's default if absent.")
+]
+ExactSums = Annotated[
+    bool, typer.Option("--exact-sums", help="Where float32 rounding decides a threshold, take the exact sum.")
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Frames, and labels, as .npy or .npz; random frames if absent.")
+]
+Divide = Annotated[float, typer.Option(help="What the data's values are divided by, e.g. 255.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="How many frames to take.")]
+
+
+@app.command(epilog="Example:  bnn2fpga demo --output my-demo")
+def demo(
+    output: Annotated[Path, typer.Option(help="The build folder.")] = Path("bnn2fpga-demo"),
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = EPOCHS,
+) -> None:
+    """Trains a small binary network on handwritten digits, builds it and proves all levels equal."""
+    out.print(
+        "A binary network without batch norm learns handwritten digits (scikit-learn), becomes QONNX, "
+        "then integer kernels, then C++; every level is run on all test images and compared.\n"
+    )
+    with show.BuildProgress(out) as progress:
+        made = Demo.of(output, epochs, progress.epoch, progress.level, board=board, fps=fps, name="digits")
+        folders = run_flow(output, made.steps(), on_event=progress.step)
+    _summarize(made.build, output, folders)
+
+
+@app.command(
+    epilog="Examples:  bnn2fpga build tfc.onnx --fps 100000  |  bnn2fpga build cnv.npz --to fold  |  "
+    "bnn2fpga build out/01-load/build.toml --output again"
+)
+def build(
+    model: Annotated[
+        Path, typer.Argument(help="A .onnx or .npz model, or the build.toml of an earlier build.")
+    ],
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    clock: Clock = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The build folder.")] = Path(
+        "bnn2fpga-build"
+    ),
+    to: Annotated[
+        str | None, typer.Option(help="Stop after this step: load, streamline, lower, fold, hls, …")
+    ] = None,
+    data: Data = None,
+    divide: Divide = 1.0,
+    frames: Annotated[int, typer.Option(min=1, help="Random frames to verify with, without --data.")] = 64,
+    exact_sums: ExactSums = False,
+) -> None:
+    """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
+
+    A build that was stopped goes on where it was; unchanged steps are not run again.
+    """
+    if model.suffix == ".toml":
+        config = read_config(model)
+    else:
+        config = BuildConfig(
+            model=model,
+            board=board,
+            fps=fps,
+            clock_mhz=clock,
+            data=data,
+            divide=divide,
+            frames=frames,
+            exact_sums=exact_sums,
+        )
+    with show.BuildProgress(out) as progress:
+        made = Build.of(config, progress.level)
+        folders = run_flow(output, made.steps(), to, progress.step)
+    if "report" in folders:
+        _summarize(made, output, folders)
+
+
+@app.command(epilog="Example:  bnn2fpga simulate tfc.onnx --data mnist.npz --divide 255")
+def simulate(
+    model: Model,
+    data: Data = None,
+    divide: Divide = 1.0,
+    frames: Frames = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the network's outputs to this .npy file.")
+    ] = None,
+    exact_sums: ExactSums = False,
+) -> None:
+    """Runs the integer design in numpy on DATA; prints the accuracy where labels are known."""
+    pipeline = Pipeline(model, Options(exact_sums=exact_sums))
+    chosen = _frames(pipeline, data, divide, frames)
+    start = time.perf_counter()
+    results = pipeline.lowered.run(chosen.frames)
+    seconds = time.perf_counter() - start
+    out.print(f"{len(results):,} frames in {seconds:.2f} s, {len(results) / seconds:,.0f} frames/s")
+    if chosen.labels is not None:
+        right = int((predicted_labels(results) == chosen.labels).sum())
+        out.print(f"accuracy {100 * right / len(results):.2f} % ({right:,} of {len(results):,})")
+    if output is not None:
+        try:
+            np.save(output, results)
+        except OSError as error:
+            raise ConfigError(f"{output}: {error.strerror or error}; choose another file") from error
+
+
+@app.command(epilog="Example:  bnn2fpga verify tfc.onnx --data mnist.npz --divide 255 --frames 1000")
+def verify(
+    model: Model,
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    data: Data = None,
+    divide: Divide = 1.0,
+    frames: Frames = None,
+    cpp_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the generated C++.")] = None,
+    exact_sums: ExactSums = False,
+) -> None:
+    """Compares QONNX, the streamlined graph, numpy and the generated C++ with one another."""
+    from bnn2fpga.verify import climb
+
+    pipeline = Pipeline(model, Options(board=board, fps=fps, exact_sums=exact_sums))
+    chosen = _frames(pipeline, data, divide, frames)
+    worst = None
+    with out.status("comparing levels"):
+        for level in climb(pipeline, chosen.frames, chosen.scores, cpp_frames):
+            out.print(show.level_line(level))
+            worst = worst or (None if level.ok else level)
+    if worst is not None:
+        raise MismatchError(f"{worst.name} differs from {worst.reference}")
+
+
+@app.command(epilog="Example:  bnn2fpga estimate tfc.onnx --fps 100000 --clock 125")
+def estimate(
+    model: Model,
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    clock: Clock = None,
+    exact_sums: ExactSums = False,
+) -> None:
+    """Shows folding, cycles and resources of every kernel, before any synthesis."""
+    pipeline = Pipeline(model, Options(board=board, fps=fps, clock_mhz=clock, exact_sums=exact_sums))
+    facts = estimate_design(pipeline.folded, pipeline.board)
+    out.print(
+        show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
+    )
+
+
+@app.command()
+def boards() -> None:
+    """Lists the boards that designs can be folded for."""
+    table = Table(
+        "name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "clocks (MHz)", box=None, header_style="bold"
+    )
+    for name in board_names():
+        board = load_board(name)
+        clocks = f"{board.clocks_mhz[0]:g} to {board.clocks_mhz[-1]:g}, default {board.default_clock_mhz:g}"
+        counts = (f"{n:,}" for n in (board.luts, board.flipflops, board.bram36, board.dsps))
+        table.add_row(name, board.title, board.part, *counts, clocks)
+    out.print(table)
+
+
+@app.command()
+def kernels() -> None:
+    """Lists the hardware kernels."""
+    from bnn2fpga.kernels import all_kernels
+
+    table = Table("kernel", "what it does", "folding", "template", box=None, header_style="bold")
+    for kind in all_kernels():
+        table.add_row(kind.__name__, kind.summary, ", ".join(kind.folding_fields) or "none", kind.template)
+    out.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Checks what bnn2fpga needs on this machine, and what it could use."""
+    from bnn2fpga.doctor import examine
+
+    missing = False
+    for finding in examine():
+        mark = "[green]✓[/]" if finding.found else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
+        out.print(f"{mark} {finding.name:<12} {finding.found or 'not found'}  [dim]{finding.purpose}[/]")
+        missing |= finding.needed and not finding.found
+    if missing:
+        raise typer.Exit(3)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        out.print(f"bnn2fpga {__version__}")
+        raise typer.Exit
+
+
+def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:
+    from bnn2fpga.dataset import Dataset
+    from bnn2fpga.verify import random_frames
+
+    if data is None:
+        return Dataset(random_frames(pipeline, count or 64))
+    chosen = load_dataset(data, pipeline.lowered.host.input_shape, divide).first(count)
+    if not len(chosen.frames):
+        raise ConfigError(f"{data}: holds no frames")
+    return chosen
+
+
+def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:
+    facts = estimate_design(made.pipeline.folded, made.pipeline.board)
+    out.print()
+    out.print(
+        show.stacked(
+            show.kernel_table(facts), show.summary(gather(folders), facts, made.pipeline.board, str(output))
+        )
+    )
+
+
+def main() -> None:
+    """The entry point: every refusal is one line on standard error and an exit code."""
+    warnings.simplefilter("ignore")
+    try:
+        app()
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,79 @@
+"""Frames and labels for simulation, from .npy and .npz files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from bnn2fpga.errors import ConfigError
+
+IMAGES = ("images", "x", "test_images", "test_image", "x_test")
+LABELS = ("labels", "y", "test_labels", "test_label", "y_test")
+SCORES = "brevitas_scores"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Frames (N, *shape), their labels (N,) if known, and the scores a training tool gave them, if known."""
+
+    frames: npt.NDArray[Any]
+    labels: npt.NDArray[np.integer[Any]] | None = None
+    scores: npt.NDArray[np.floating[Any]] | None = None
+
+    def first(self, count: int | None) -> Dataset:
+        """The first `count` frames; all for None."""
+        labels = None if self.labels is None else self.labels[:count]
+        return Dataset(self.frames[:count], labels, None if self.scores is None else self.scores[:count])
+
+
+def load_dataset(path: Path, shape: Sequence[int], divide: float = 1.0) -> Dataset:
+    """The frames of `path`, shaped (N, *shape) and divided by `divide`.
+
+    An .npy file holds frames; an .npz file frames under one of the names in IMAGES and labels under
+    one of those in LABELS. A missing channel axis is added, and channels last are moved first where
+    only that fits. Raises ConfigError.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = (
+            {IMAGES[0]: loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}
+        )
+    except (OSError, ValueError, BadZipFile, EOFError) as error:
+        raise ConfigError(f"{path}: not a readable .npy or .npz file ({error})") from error
+    name = next((name for name in IMAGES if name in arrays), None)
+    if name is None:
+        raise ConfigError(
+            f"{path}: holds {', '.join(arrays)}; frames are looked for under {', '.join(IMAGES)}"
+        )
+    labels = next((arrays[name] for name in LABELS if name in arrays), None)
+    frames = fit_frames(arrays[name], tuple(shape), str(path))
+    if labels is not None and labels.shape != (len(frames),):
+        raise ConfigError(f"{path}: labels of shape {labels.shape} for {len(frames)} frames")
+    if divide != 1.0:
+        frames = (frames / divide).astype(np.float32)
+    return Dataset(frames, labels, arrays.get(SCORES))
+
+
+def fit_frames(frames: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> npt.NDArray[Any]:
+    """`frames` (N, …) as (N, *shape), if they are that but for a channel axis."""
+    have = frames.shape[1:]
+    if have == shape:
+        return frames
+    if tuple(extent for extent in have if extent > 1) == tuple(extent for extent in shape if extent > 1):
+        return frames.reshape(len(frames), *shape)
+    if len(have) == 3 and (have[2], have[0], have[1]) == shape:
+        return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+    wanted = ", ".join(map(str, shape))
+    raise ConfigError(f"{where}: frames of shape {frames.shape} do not fit the network; legal: (N, {wanted})")
+
+
+def predicted_labels(outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels (N,) of a network's outputs: the labels themselves, or the first largest score."""
+    flat = outputs.reshape(len(outputs), -1)
+    return flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)

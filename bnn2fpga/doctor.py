@@ -1,0 +1,65 @@
+"""What is installed on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from bnn2fpga.errors import ToolError
+from bnn2fpga.tools.gcc import header_folder
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A package or tool, what it is for, and its version or place; `found` is empty where it is missing."""
+
+    name: str
+    purpose: str
+    needed: bool
+    found: str
+
+
+def examine() -> Iterator[Finding]:
+    """Looks for everything that bnn2fpga uses."""
+    for package, purpose in (
+        ("torch", "training"),
+        ("brevitas", "quantized layers and QONNX export"),
+        ("qonnx", "graphs and their execution"),
+        ("finn-plus", "graph transformations"),
+    ):
+        yield Finding(package, purpose, True, _package(package))
+    yield Finding("ap_int.h", "AMD's integer types for simulation, from the hls4ml wheel", True, _headers())
+    for tool, purpose, needed in (
+        ("g++", "compiles and runs the generated C++", True),
+        ("vitis_hls", "synthesizes it (2020.2 to 2024.1)", False),
+        ("vitis-run", "synthesizes it (2023.2 or newer)", False),
+        ("vivado", "places, routes and writes bitstreams", False),
+    ):
+        yield Finding(tool, purpose, needed, _tool(tool))
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _headers() -> str:
+    try:
+        return str(header_folder())
+    except ToolError:
+        return ""
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        return ""
+    if name != "g++":
+        return path
+    done = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,81 @@
+"""First figures of a folded design, from what its kernels say of themselves; no synthesis behind them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from bnn2fpga.boards import Board
+from bnn2fpga.ir import Design
+from bnn2fpga.kernel import Resources
+from bnn2fpga.passes.fold import interval, resources, shares
+
+
+@dataclass(frozen=True)
+class KernelEstimate:
+    """One kernel: its folding, cycles of one frame and resources."""
+
+    name: str
+    kernel: str
+    folding: dict[str, int]
+    stream: str
+    cycles: int
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's resources."""
+
+    design: str
+    board: str
+    clock_mhz: float
+    interval: int
+    latency: int
+    total: Resources
+    shares: dict[str, float]
+    kernels: tuple[KernelEstimate, ...]
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, the clock over the interval."""
+        return self.clock_mhz * 1e6 / self.interval
+
+    @property
+    def latency_us(self) -> float:
+        """Microseconds from a frame's first input beat to its last output beat, without the host."""
+        return self.latency / self.clock_mhz
+
+    @property
+    def bottleneck(self) -> KernelEstimate:
+        """The slowest kernel."""
+        return max(self.kernels, key=lambda kernel: kernel.cycles)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self) | {"fps": round(self.fps, 1), "bottleneck": self.bottleneck.name}
+
+
+def estimate(design: Design, board: Board) -> Estimate:
+    """The estimate of a `design` folded for `board`.
+
+    Latency: every kernel starts when its own first outputs' inputs are there (its fill), and the
+    slowest one then takes its interval; stalls between kernels of unlike pace are left out.
+    """
+    kernels = tuple(
+        KernelEstimate(
+            node.name,
+            type(node.kernel).__name__,
+            node.kernel.folding,
+            " + ".join(f"{'x'.join(map(str, s.shape))} {s.type}" for s in node.kernel.outputs),
+            node.kernel.cycles.interval,
+            node.kernel.resources,
+        )
+        for node in design.nodes
+    )
+    cycles = interval(design)
+    used = resources(design)
+    fills = sum(node.kernel.cycles.fill for node in design.nodes)
+    clock = design.target.clock_mhz if design.target else board.default_clock_mhz
+    return Estimate(
+        design.name, board.name, clock, cycles, cycles + fills, used, shares(used, board), kernels
+    )

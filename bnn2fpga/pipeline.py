@@ -1,0 +1,79 @@
+"""The path from a model to a folded design, each stage computed when it is first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bnn2fpga.boards import Board, load_board
+from bnn2fpga.errors import ModelError
+from bnn2fpga.ir import Design
+
+
+class Options(BaseModel):
+    """What a build is asked for; `fps` None is as fast as the board allows, `clock_mhz` None its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    board: str = "pynq-z2"
+    fps: float | None = Field(default=None)
+    clock_mhz: float | None = Field(default=None)
+    exact_sums: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """A model on its way: a path (.onnx, or a BNN-PYNQ .npz), a ModelWrapper or a Brevitas module."""
+
+    model: Any
+    options: Options
+    example_input: Any = None
+
+    @cached_property
+    def board(self) -> Board:
+        """The board that the options name."""
+        return load_board(self.options.board)
+
+    @property
+    def imported(self) -> bool:
+        """Whether the model is a parameter file that needs no graph."""
+        return isinstance(self.model, str | Path) and Path(self.model).suffix == ".npz"
+
+    @cached_property
+    def loaded(self) -> Any:
+        """The tidied ModelWrapper."""
+        from bnn2fpga.frontend import load
+
+        if self.imported:
+            raise ModelError(f"{self.model}: is a parameter file and has no QONNX graph")
+        return load(self.model, self.example_input)
+
+    @cached_property
+    def streamlined(self) -> tuple[Any, tuple[Any, ...]]:
+        """The transformed ModelWrapper and what each transformation did."""
+        from bnn2fpga.frontend import streamline
+
+        return streamline(self.loaded)
+
+    @cached_property
+    def lowered(self) -> Design:
+        """The integer design at its smallest folding."""
+        from bnn2fpga.frontend import import_bnnpynq, lower
+
+        if self.imported:
+            return import_bnnpynq(self.model)
+        stem = Path(self.model).stem if isinstance(self.model, str | Path) else type(self.model).__name__
+        return lower(self.streamlined[0], self.options.name or stem, self.options.exact_sums)
+
+    @cached_property
+    def folded(self) -> Design:
+        """The design folded for the board."""
+        from bnn2fpga.passes.fold import fold
+
+        clock = self.board.clock(self.options.clock_mhz)
+        return fold(self.lowered, self.board, clock, self.options.fps)

@@ -1,0 +1,88 @@
+"""What a build found, as JSON first; pages are rendered from that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from bnn2fpga.codegen import render
+from bnn2fpga.dataset import Dataset, predicted_labels
+from bnn2fpga.ir import Design, Stream
+from bnn2fpga.matrix_vector import MatrixVector
+
+
+def operations(design: Design) -> int:
+    """Synapse operations of one frame: XNORs or additions."""
+    units = (node.kernel for node in design.nodes if isinstance(node.kernel, MatrixVector))
+    return sum(unit.weights.size * prod(unit.source_shape[:-1]) for unit in units)
+
+
+def weight_bits(design: Design) -> int:
+    """Bits of all weights."""
+    units = (node.kernel for node in design.nodes if isinstance(node.kernel, MatrixVector))
+    return sum(unit.weights.size * unit.weight_type.bits for unit in units)
+
+
+def describe(design: Design) -> dict[str, Any]:
+    """The dataflow graph: kernels with their ports and folding, and the edges between them."""
+
+    def port(stream: Stream) -> dict[str, Any]:
+        return {"shape": list(stream.shape), "type": str(stream.type), "lanes": stream.lanes}
+
+    return {
+        "name": design.name,
+        "operations": operations(design),
+        "weight_bits": weight_bits(design),
+        "kernels": [
+            {
+                "name": node.name,
+                "kernel": type(node.kernel).__name__,
+                "folding": node.kernel.folding,
+                "inputs": [port(stream) for stream in node.kernel.inputs],
+                "outputs": [port(stream) for stream in node.kernel.outputs],
+            }
+            for node in design.nodes
+        ],
+        "edges": [
+            {"source": str(e.source), "target": str(e.target), "bits": e.stream.bits, "depth": e.depth}
+            for e in design.edges
+        ],
+    }
+
+
+def transformations(applied: Iterable[Any]) -> list[dict[str, Any]]:
+    """The streamlining transformations with what each changed."""
+    return [asdict(one) for one in applied]
+
+
+def accuracy(design: Design, data: Dataset) -> dict[str, Any] | None:
+    """Correct labels of the integer design, and of the training framework's scores; None without labels."""
+    if data.labels is None:
+        return None
+    found = {"integer design": int((predicted_labels(design.run(data.frames)) == data.labels).sum())}
+    if data.scores is not None:
+        found["Brevitas"] = int((predicted_labels(data.scores) == data.labels).sum())
+    return {"frames": len(data.labels), "correct": found}
+
+
+def gather(folders: Mapping[str, Path]) -> dict[str, Any]:
+    """The report of a build from its steps' files."""
+
+    def read(step: str, name: str) -> Any:
+        return json.loads((folders[step] / name).read_text())
+
+    return {
+        "design": read("fold", "design.json"),
+        "estimate": read("fold", "estimate.json"),
+        "transformations": read("streamline", "transformations.json") if "streamline" in folders else [],
+        "ladder": read("verify", "ladder.json"),
+    }
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    """The report as a page to read."""
+    return render("report.md.j2", **facts)

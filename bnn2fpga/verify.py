@@ -1,0 +1,178 @@
+"""The ladder: every level of a network must compute the same integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bnn2fpga.codegen import hls_project
+from bnn2fpga.errors import BuildError
+from bnn2fpga.ir import Design, Ints
+from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.tools.gcc import CppSimulator
+
+RELATIVE = 1e-5
+"""Float outputs count as equal within this part of the largest one: scales may round differently."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first place where a level leaves the reference; `place` is the index within the frame."""
+
+    frame: int
+    place: tuple[int, ...]
+    expected: float
+    found: float
+
+    def __str__(self) -> str:
+        return f"frame {self.frame}, place {list(self.place)}: {self.found:g} instead of {self.expected:g}"
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of the ladder compared with `reference`: how many of `frames` are equal in every value."""
+
+    name: str
+    reference: str
+    compared: str
+    frames: int
+    equal: int
+    difference: Difference | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every frame is equal."""
+        return self.equal == self.frames
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The levels from the model down to the generated C++."""
+
+    levels: tuple[Level, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all levels agree."""
+        return all(level.ok for level in self.levels)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {"equal": self.ok, "levels": [asdict(level) for level in self.levels]}
+
+
+def compare_integers(name: str, reference: str, expected: Ints, found: Ints) -> Level:
+    """A level whose every integer must be equal; frames (N, …)."""
+    return _level(name, reference, "integers", expected, found, expected != found)
+
+
+def compare_outputs(name: str, reference: str, expected: Array, found: Array) -> Level:
+    """A level whose outputs must be equal: integers to the bit, floats within RELATIVE."""
+    if np.issubdtype(expected.dtype, np.integer):
+        return _level(name, reference, "outputs", expected, found, expected != found)
+    tolerance = RELATIVE * np.abs(expected).max(initial=0)
+    return _level(name, reference, "outputs", expected, found, ~(np.abs(expected - found) <= tolerance))
+
+
+def _level(name: str, reference: str, what: str, expected: Array, found: Array, differs: Array) -> Level:
+    frames = len(expected)
+    wrong = np.argwhere(differs.reshape(expected.shape))
+    if not len(wrong):
+        return Level(name, reference, what, frames, frames)
+    first = tuple(int(index) for index in wrong[0])
+    place = Difference(first[0], first[1:], float(expected[first]), float(found[first]))
+    return Level(name, reference, what, frames, frames - len(np.unique(wrong[:, 0])), place)
+
+
+def climb(
+    pipeline: Pipeline, frames: Array, scores: Array | None = None, cpp_frames: int | None = None
+) -> Iterator[Level]:
+    """The levels for `frames` of the model's input, from the top, each compared with the one above.
+
+    `scores` are the training framework's outputs for the same frames. The C++ runs `cpp_frames` of
+    them (all for None).
+    """
+    design = pipeline.folded
+    integers = design.host.encode(frames)
+    simulated = design.simulate(integers).reshape(len(frames), -1)
+    if not pipeline.imported:
+        yield from _graph_levels(pipeline, frames, scores, simulated)
+    count = len(frames) if cpp_frames is None else min(cpp_frames, len(frames))
+    yield compare_integers("C++", "numpy", simulated[:count], _run_cpp(design, integers[:count]))
+
+
+def _graph_levels(
+    pipeline: Pipeline, frames: Array, scores: Array | None, simulated: Ints
+) -> Iterator[Level]:
+    from bnn2fpga.frontend.reference import compute_graph
+
+    host: Any = pipeline.folded.host
+    loaded = compute_graph(pipeline.loaded, host, frames)
+    if scores is not None:
+        yield compare_outputs("QONNX", "Brevitas", scores.reshape(loaded.outputs.shape), loaded.outputs)
+    streamlined = compute_graph(pipeline.streamlined[0], host, frames)
+    yield compare_outputs("streamlined", "QONNX", loaded.outputs, streamlined.outputs)
+    if streamlined.integers is not None:
+        yield compare_integers("numpy", "streamlined", streamlined.integers, simulated)
+    yield compare_outputs("numpy", "QONNX", loaded.outputs, host.decode(simulated))
+
+
+def _run_cpp(design: Design, integers: Ints) -> Ints:
+    assert design.target is not None
+    shaped = integers.reshape(len(integers), *design.inputs[0].stream.shape)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        hls_project(design, design.target.part, design.target.clock_mhz).write(folder)
+        result = CppSimulator.compile(design, folder, folder / "testbench").run(shaped)
+    return result.outputs[0].reshape(len(integers), -1)
+
+
+def random_frames(pipeline: Pipeline, count: int, seed: int = 0) -> Array:
+    """Frames for a model whose data is not at hand: half of them image-like, half of a wide range."""
+    if pipeline.imported:
+        shape = (count, *pipeline.lowered.host.input_shape)
+        return np.random.default_rng(seed).integers(0, 256, shape)
+    from bnn2fpga.frontend.streamline import random_input
+
+    return random_input(pipeline.loaded, count, seed)
+
+
+def verify(
+    model: Any,
+    frames: npt.ArrayLike | None = None,
+    *,
+    example_input: Any = None,
+    board: str = "pynq-z2",
+    fps: float | None = None,
+    exact_sums: bool = False,
+    cpp_frames: int | None = None,
+    on_level: Callable[[Level], None] | None = None,
+) -> Ladder:
+    """Compares every level of `model` on `frames` (N, …), or on 64 random ones.
+
+    A Brevitas module is a level of its own. Raises BuildError where the model cannot be built; a
+    difference is no error but a Ladder that is not `ok`.
+    """
+    pipeline = Pipeline(model, Options(board=board, fps=fps, exact_sums=exact_sums), example_input)
+    chosen = random_frames(pipeline, 64) if frames is None else np.asarray(frames)
+    if not len(chosen):
+        raise BuildError("verify needs at least one frame")
+    scores = None
+    if hasattr(model, "state_dict"):
+        from bnn2fpga.frontend.eager import run_eagerly
+
+        scores = run_eagerly(model, chosen)
+    levels = []
+    for level in climb(pipeline, chosen, scores, cpp_frames):
+        levels.append(level)
+        if on_level:
+            on_level(level)
+    return Ladder(tuple(levels))
