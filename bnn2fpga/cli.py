@@ -188,12 +188,10 @@ def estimate(
 @app.command()
 def boards() -> None:
     """Lists the boards that designs can be folded for."""
-    table = Table(
-        "name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "clocks (MHz)", box=None, header_style="bold"
-    )
+    table = Table("name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "MHz", box=None, header_style="bold")
     for name in board_names():
         board = load_board(name)
-        clocks = f"{board.clocks_mhz[0]:g} to {board.clocks_mhz[-1]:g}, default {board.default_clock_mhz:g}"
+        clocks = f"{board.clocks_mhz[0]:g}-{board.clocks_mhz[-1]:g}"
         counts = (f"{n:,}" for n in (board.luts, board.flipflops, board.bram36, board.dsps))
         table.add_row(name, board.title, board.part, *counts, clocks)
     out.print(table)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bnn2fpga.host import Host
     from bnn2fpga.kernel import Kernel
 
-MEMORY = 1 << 24
-"""Integers of the largest stream that are simulated at once; keeps any design below about a gigabyte."""
+MEMORY = 1 << 22
+"""Integers of the largest stream that are simulated at once; small enough for the processor's cache to help."""
 
 Ints = npt.NDArray[np.signedinteger[Any]]
 """Signed integer array of any width; the range is the `IntType`'s."""

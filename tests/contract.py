@@ -26,17 +26,18 @@ from bnn2fpga.tools.gcc import CppSimulator
 
 FOLDINGS = 6
 FRAMES = 3
+BATCH = 24
 
 COUNTERS = """\
 #include <cstdio>
-static struct Counted {
+static struct {0}_counter {{
     unsigned long long trips = 0, first = 0;
-    ~Counted() {
-        std::FILE *file = std::fopen("%s", "w");
-        std::fprintf(file, "%%llu %%llu", trips, first);
+    ~{0}_counter() {{
+        std::FILE *file = std::fopen("{1}/{0}.count", "w");
+        std::fprintf(file, "%llu %llu", trips, first);
         std::fclose(file);
-    }
-} %s_counted;
+    }}
+}} {0}_counted;
 """
 
 
@@ -75,7 +76,7 @@ def with_counters(design: Design, folder: Path) -> Project:
         assert text.count("BNN2FPGA_TRIP;") == 1 and "out0.write(" in text
         text = text.replace("BNN2FPGA_TRIP;", f"BNN2FPGA_TRIP; ++{counted}.trips;")
         write = f"{counted}.first = {counted}.first ? {counted}.first : {counted}.trips, out0.write("
-        files[path] = COUNTERS % (folder / f"{node.name}.count", node.name) + text.replace("out0.write(", write)
+        files[path] = COUNTERS.format(node.name, folder) + text.replace("out0.write(", write)
     return Project(files)
 
 
@@ -107,7 +108,7 @@ def random_steps(low: int, high: int, channels: int, output: IntType, shape: str
     often as any other.
     """
     random = np.random.default_rng(seed)
-    points = np.unique(random.integers(low, high + 1, (6,)).tolist() + [low, low + 1, high])
+    points = np.unique([*random.integers(low, high + 1, (6,)).tolist(), low, low + 1, high])
     points = points[(points >= low) & (points <= high)]
     levels = random.integers(0, output.levels, (len(points), channels))
     if shape != "mixed":
@@ -138,11 +139,8 @@ class KernelContract:
         between = random.permutation(np.arange(1, len(every) - 1))[: self.foldings_each - 2]
         return [every[place] for place in sorted({0, len(every) - 1, *between.tolist()})]
 
-    foldings_seen = 0
-
     def test_contract(self) -> None:
-        for layer in self.always:
-            self.check_layer(layer, 0)
+        cases = [case for layer in self.always for case in self.cases(layer, 0)]
 
         @settings(
             max_examples=self.examples,
@@ -153,27 +151,30 @@ class KernelContract:
             phases=(Phase.explicit, Phase.generate),
         )
         @given(self.layers, st.integers(0, 2**31))
-        def check(layer: Layer, seed: int) -> None:
-            self.check_layer(layer, seed)
+        def collect(layer: Layer, seed: int) -> None:
+            cases.extend(self.cases(layer, seed))
 
-        check()
-        assert self.foldings_seen >= FOLDINGS, "the contract saw too few foldings"
+        collect()
+        seen = {str(kernel.inputs + kernel.outputs) for kernel, _ in cases}
+        assert len(seen) >= FOLDINGS, "the contract saw too few foldings"
+        for at in range(0, len(cases), BATCH):
+            self.check_cases(cases[at : at + BATCH])
 
-    def check_layer(self, layer: Layer, seed: int) -> None:
-        self.check_foldings([f for kernel in self.variants(layer) for f in self.choose(kernel, seed)], seed)
+    def cases(self, layer: Layer, seed: int) -> list[tuple[Kernel, int]]:
+        """The chosen foldings of every variant, each with the seed of its inputs."""
+        return [(f, seed) for kernel in self.variants(layer) for f in self.choose(kernel, seed)]
 
-    def check_foldings(self, kernels: list[Kernel], seed: int) -> None:
-        """Compiles all `kernels` at once, since g++ takes a second for its headers alone."""
-        self.foldings_seen += len({str(kernel.inputs + kernel.outputs) for kernel in kernels})
+    def check_cases(self, cases: list[tuple[Kernel, int]]) -> None:
+        """Compiles all `cases` at once, since g++ takes more than a second for the headers alone."""
         inputs: list[Ints] = []
         expected: list[tuple[Kernel, Ints]] = []
-        for kernel in kernels:
+        for kernel, seed in cases:
             arrays = [random_values(s.type, (FRAMES, *s.shape), seed) for s in kernel.inputs]
             results = kernel.compute(*arrays)
             assert len(results) == len(kernel.outputs)
             for stream, result in zip(kernel.outputs, results, strict=True):
                 assert result.shape == (FRAMES, *stream.shape)
-                stream.type.check(result, "contract")
+                stream.type.check(result, f"output of {kernel}")
             inputs += arrays
             expected += [(kernel, result) for result in results]
             assert 1 <= kernel.cycles.fill <= kernel.cycles.interval
@@ -181,7 +182,7 @@ class KernelContract:
             assert kernel.cycles.interval >= max(beats), "a beat takes a cycle"
             assert kernel.resources.dsps == 0
             assert min(kernel.resources.luts, kernel.resources.flipflops) > 0
-        found = run_cpp(side_by_side(kernels), *inputs)
+        found = run_cpp(side_by_side([kernel for kernel, _ in cases]), *inputs)
         for (kernel, want), have in zip(expected, found, strict=True):
             np.testing.assert_array_equal(have, want, err_msg=f"C++ of {kernel}")
 

@@ -1,0 +1,1 @@
+"""Measurements that print a ratio against a peer in the same run: `python -m benchmarks`."""

@@ -1,0 +1,113 @@
+"""What the tests of both matrix-vector units share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
+from bnn2fpga.kernel import Kernel
+from bnn2fpga.kernels import implement
+from bnn2fpga.layers import Dot
+from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.steps import Steps
+from tests.contract import KernelContract, random_steps, random_values
+
+OUTPUTS = (BIPOLAR, IntType(2), IntType(4, signed=True))
+
+
+def dot_layer(source: IntType, weight: IntType, shape: tuple[int, int, int], seed: int) -> Dot:
+    """A layer of random weights; `shape` is pixels, rows, columns."""
+    pixels, rows, columns = shape
+    return Dot(Stream((pixels, columns), source), random_values(weight, (rows, columns), seed), weight)
+
+
+def dot_layers(
+    types: st.SearchStrategy[tuple[IntType, IntType]], columns: tuple[int, ...], rows: tuple[int, ...]
+) -> st.SearchStrategy[Dot]:
+    """Layers over (source, weight) `types`."""
+    shapes = st.tuples(st.integers(1, 3), st.sampled_from(rows), st.sampled_from(columns))
+    return st.builds(lambda t, s, n: dot_layer(*t, s, n), types, shapes, st.integers(0, 999))
+
+
+def unit(layer: Dot, shape: str = "", output: IntType = BIPOLAR, seed: int = 0) -> MatrixVector:
+    """The kernel of `layer`, with fused steps if a `shape` of steps is named."""
+    kernel = implement(layer)
+    assert isinstance(kernel, MatrixVector)
+    if not shape:
+        return kernel
+    return replace(kernel, steps=random_steps(*kernel.accumulator_range, kernel.rows, output, shape, seed))
+
+
+class MatrixVectorContract(KernelContract):
+    """Every layer with three foldings of the bare unit, and with one of each kind of fused steps."""
+
+    def variants(self, layer: Dot) -> Iterator[Kernel]:
+        yield unit(layer)
+        turn = int(layer.weights.sum()) + layer.weights.shape[1]
+        for number, shape in enumerate(("rising", "falling", "mixed")):
+            yield unit(layer, shape, OUTPUTS[(turn + number) % 3], turn % 1000 + number)
+
+    def choose(self, kernel: Kernel, seed: int) -> list[Kernel]:
+        assert isinstance(kernel, MatrixVector)
+        every = list(kernel.foldings())
+        if kernel.steps is None:
+            return [every[place] for place in sorted({0, seed % len(every), len(every) - 1})]
+        return [every[(seed // 7 + 31 * kernel.steps.count + len(every) // 2) % len(every)]]
+
+
+def slow_dot(weights: Ints, x: Ints) -> list[list[int]]:
+    """Sums of integer products, pixel by pixel, in Python's own integers."""
+    return [
+        [sum(int(w) * int(v) for w, v in zip(row, vector, strict=True)) for row in weights]
+        for vector in x.reshape(-1, x.shape[-1])
+    ]
+
+
+def slow_steps(steps: Steps, sums: list[list[int]]) -> list[list[int]]:
+    """The values that the steps' docstring promises, one after the other."""
+    return [
+        [
+            steps.output.low
+            + steps.output.step
+            * (
+                int(steps.base[channel])
+                + sum(
+                    int(sign)
+                    for threshold, sign in zip(steps.thresholds[channel], steps.signs[channel], strict=True)
+                    if value >= threshold
+                )
+            )
+            for channel, value in enumerate(pixel)
+        ]
+        for pixel in sums
+    ]
+
+
+def flat(array: Ints) -> list[list[int]]:
+    """Pixels as lists, to compare with the slow references."""
+    pixels: list[list[int]] = array.reshape(-1, array.shape[-1]).tolist()
+    return pixels
+
+
+def extreme_inputs(kernel: MatrixVector) -> Ints:
+    """One frame that makes row 0 as large as it gets, one that makes it as small; single pixels."""
+    high, low = kernel.source_type.high, kernel.source_type.low
+    row = kernel.weights[0]
+    return np.stack([np.where(row > 0, high, low), np.where(row > 0, low, high)])[:, None, :]
+
+
+__all__ = [
+    "OUTPUTS",
+    "MatrixVectorContract",
+    "dot_layer",
+    "dot_layers",
+    "extreme_inputs",
+    "flat",
+    "slow_dot",
+    "slow_steps",
+    "unit",
+]

@@ -1,0 +1,131 @@
+"""The unit of integer inputs and 1 or 2 bit weights: contract, meaning, and the ends of its accumulator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn2fpga.errors import BuildError
+from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
+from bnn2fpga.kernels import implement
+from bnn2fpga.kernels.integer_mvu import IntegerMvu
+from bnn2fpga.layers import Dot
+from tests.contract import int_types, random_values, run_cpp, side_by_side
+from tests.kernels.matrix_vector import (
+    OUTPUTS,
+    MatrixVectorContract,
+    dot_layer,
+    dot_layers,
+    extreme_inputs,
+    flat,
+    slow_dot,
+    slow_steps,
+    unit,
+)
+
+WEIGHTS = (TERNARY, IntType(2, True), IntType(2), IntType(1), IntType(1, True))
+"""Those of 1 or 2 bits; bipolar ones too where the inputs are wider than ternary."""
+TYPES = st.one_of(
+    st.tuples(int_types(), st.sampled_from(WEIGHTS)),
+    st.tuples(st.builds(IntType, st.integers(1, 8), st.booleans()), st.just(BIPOLAR)),
+)
+MEANING = settings(max_examples=60, deadline=None)
+
+
+class TestContract(MatrixVectorContract):
+    layers = dot_layers(TYPES, (1, 6, 12, 27, 70), (1, 4, 6))
+    always = (
+        dot_layer(IntType(8), BIPOLAR, (1, 4, 70), 1),
+        dot_layer(IntType(3, True), IntType(2, True), (2, 4, 36), 2),
+        dot_layer(BIPOLAR, IntType(2), (1, 4, 12), 3),
+    )
+    examples = 2
+
+
+@MEANING
+@given(dot_layers(TYPES, (1, 2, 3, 8, 20), (1, 3, 5)), st.integers(0, 999))
+def test_accumulator_is_the_dot_product(layer: Dot, seed: int) -> None:
+    kernel = unit(layer)
+    assert isinstance(kernel, IntegerMvu)
+    assert kernel.dot_affine == (1, 0)
+    x = random_values(kernel.source_type, (2, *kernel.source_shape), seed)
+    assert flat(kernel.compute(x)[0]) == slow_dot(layer.weights, x)
+
+
+@MEANING
+@given(
+    dot_layers(TYPES, (2, 9, 20), (1, 3, 5)),
+    st.sampled_from(["rising", "falling", "mixed"]),
+    st.sampled_from(OUTPUTS),
+    st.integers(0, 999),
+)
+def test_fused_steps_apply_to_the_dot_product(layer: Dot, shape: str, output: IntType, seed: int) -> None:
+    kernel = unit(layer, shape, output, seed)
+    x = random_values(kernel.source_type, (2, *kernel.source_shape), seed)
+    assert kernel.steps is not None
+    assert flat(kernel.compute(x)[0]) == slow_steps(kernel.steps, slow_dot(layer.weights, x))
+
+
+@MEANING
+@given(st.integers(9, 27), st.booleans(), st.sampled_from((*WEIGHTS, BIPOLAR)), st.integers(0, 999))
+def test_wide_sums_are_exact(bits: int, signed: bool, weight: IntType, seed: int) -> None:
+    """Also beyond the 24 bits that float32 adds exactly."""
+    kernel = unit(dot_layer(IntType(bits, signed), weight, (2, 3, 9), seed))
+    x = np.concatenate(
+        [
+            random_values(kernel.source_type, (2, *kernel.source_shape), seed),
+            extreme_inputs(kernel).repeat(2, 1),
+        ]
+    )
+    (found,) = kernel.compute(x)
+    assert flat(found) == slow_dot(kernel.weights, x)
+    kernel.accumulator_type.check(found, "sum")
+
+
+@pytest.mark.parametrize("weight", [*WEIGHTS, BIPOLAR], ids=str)
+@pytest.mark.parametrize("source", [IntType(2), IntType(2, True)], ids=str)
+def test_accumulator_range_is_what_all_inputs_reach(source: IntType, weight: IntType) -> None:
+    for seed in range(4):
+        kernel = unit(dot_layer(source, weight, (1, 2, 3), seed))
+        every = np.array(list(product(range(source.low, source.high + 1), repeat=3)))[:, None, :]
+        (found,) = kernel.compute(every)
+        low, high = kernel.accumulator_range
+        assert (found.min(), found.max()) == (low, high)
+        # 0 belongs to it since sums start there
+        assert kernel.accumulator_type == IntType.holding(min(low, 0), max(high, 0))
+
+
+def test_the_ends_of_the_accumulator_do_not_overflow() -> None:
+    """Inputs that drive all columns the same way, in one beat and in many, for every kind of weight."""
+    bare = [
+        unit(dot_layer(source, weight, (1, 2, 16), 5))
+        for source, weight in zip(
+            [IntType(8), IntType(8, True), IntType(4), IntType(1, True), TERNARY, IntType(8)],
+            [*WEIGHTS, BIPOLAR],
+            strict=True,
+        )
+    ]
+    kernels = [replace(k, pe=pe, simd=simd) for k in bare for pe, simd in ((1, 1), (2, 16))]
+    inputs = [extreme_inputs(kernel) for kernel in kernels]
+    outputs = run_cpp(side_by_side(list(kernels)), *inputs)
+    for kernel, x, found in zip(kernels, inputs, outputs, strict=True):
+        assert flat(found) == slow_dot(kernel.weights, x), kernel
+
+
+def test_too_wide_sums_are_refused() -> None:
+    layer = Dot(Stream((2,), IntType(31, True)), np.array([[-2, -2]]), IntType(2, True))
+    kernel = implement(layer)
+    with pytest.raises(BuildError) as caught:
+        _ = kernel.outputs
+    assert str(caught.value) == "a sum over 2 inputs of int31 needs more than 32 bits"
+
+
+def test_wider_weights_have_no_kernel() -> None:
+    with pytest.raises(BuildError) as caught:
+        implement(Dot(Stream((2,), IntType(8)), np.array([[3, -4]]), IntType(3, True)))
+    assert str(caught.value) == "Dot of uint8: no kernel implements it, exactly one must"

@@ -1,0 +1,242 @@
+"""The command line: what it prints, and how it refuses: one line, an exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn2fpga.cli import main
+from tests.models import float_onnx, random_data, small_onnx, softmax_onnx, text_file, truncated_onnx
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs the command line in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bnn2fpga", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+def test_build_makes_numbered_steps_and_a_report(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("build", small_onnx(tmp_path), "--data", random_data(tmp_path), "-o", "out")
+    assert (code, err) == (0, "")
+    steps = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
+    assert steps == ["01-load", "02-streamline", "03-lower", "04-fold", "05-hls", "06-verify", "07-report"]
+    facts = json.loads(Path("out/07-report/report.json").read_text())
+    assert facts["ladder"]["equal"] and facts["ladder"]["accuracy"]["frames"] == 12
+    assert facts["estimate"]["total"]["dsps"] == 0
+    assert "frames/s at 100 MHz" in out and "C++" in out
+    assert "| C++ | numpy | integers | 12 of 12 |" in Path("out/07-report/report.md").read_text()
+
+
+def test_second_build_changes_nothing(run: Run, tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    run("build", model, "-o", "out")
+    before = tree(Path("out"))
+    code, out, _ = run("build", model, "-o", "out")
+    assert code == 0 and out.count("unchanged") == 7
+    assert tree(Path("out")) == before
+
+
+def test_build_stops_at_a_step_and_goes_on(run: Run, tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    assert run("build", model, "-o", "out", "--to", "fold")[0] == 0
+    assert not Path("out/05-hls").exists()
+    code, out, _ = run("build", model, "-o", "out")
+    assert code == 0 and out.count("unchanged") == 4
+
+
+def test_saved_configuration_repeats_the_build(run: Run, tmp_path: Path) -> None:
+    run("build", small_onnx(tmp_path), "--fps", 1000, "--clock", 125, "-o", "out")
+    assert run("build", "out/01-load/build.toml", "-o", "again")[0] == 0
+    first, second = tree(Path("out")), tree(Path("again"))
+    assert first == second
+
+
+def test_changed_model_is_built_again(run: Run, tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    run("build", model, "-o", "out", "--to", "lower")
+    float_onnx(tmp_path).rename(model)
+    code, _, err = run("build", model, "-o", "out", "--to", "lower")
+    assert code == 1 and "float weights" in err
+    assert not Path("out/03-lower").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (text_file, "not an ONNX file"),
+        (truncated_onnx, "not an ONNX file"),
+        (lambda folder: folder / "absent.onnx", "no such file"),
+        (float_onnx, "Conv_0: float weights; quantize them to 1 or 2 bits"),
+        (softmax_onnx, "Softmax is not supported; supported: "),
+    ],
+)
+def test_bad_model_is_one_line_and_leaves_no_step(
+    run: Run, tmp_path: Path, make: Callable[[Path], Path], text: str
+) -> None:
+    code, _, err = run("build", make(tmp_path), "-o", "out")
+    assert code == 1 and text in err
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert not [
+        p for p in Path("out").glob("*") if p.name in ("03-lower", "05-hls") or p.name.startswith(".tmp")
+    ]
+
+
+def test_unknown_board(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("build", small_onnx(tmp_path), "--board", "pynq-z9", "-o", "out")
+    assert code == 2 and err.startswith("error: unknown board 'pynq-z9'; known: pynq-z2")
+    assert not Path("out").exists()
+
+
+def test_frame_rate_beyond_the_chip(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("estimate", small_onnx(tmp_path), "--fps", 1e8)
+    assert code == 1
+    assert "Conv_0_window takes" in err and "reachable: " in err and "fps on pynq-z2" in err
+
+
+def test_data_of_another_shape(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "wrong.npy", np.zeros((5, 3, 7, 7), np.float32))
+    for command in ("simulate", "verify"):
+        code, _, err = run(command, small_onnx(tmp_path), "--data", tmp_path / "wrong.npy")
+        assert code == 2
+        assert "frames of shape (5, 3, 7, 7) do not fit the network; legal: (N, 1, 6, 6)" in err
+
+
+def test_output_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = run("build", small_onnx(tmp_path), "-o", "file/out")
+    assert code == 2 and "is a file; choose another folder" in err
+
+
+def test_output_folder_of_somebody_else(run: Run, tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("precious")
+    code, _, err = run("build", model, "-o", "mine")
+    assert code == 2 and "holds no build of bnn2fpga" in err
+    assert tree(Path("mine")) == {"thesis.txt": b"precious"}
+
+
+def test_without_gcc(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_onnx(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = run("build", model, "-o", "out")
+    assert code == 3 and err.startswith("error: g++ is not on PATH")
+    assert Path("out/05-hls").exists() and not Path("out/06-verify").exists()
+    code, out, _ = run("doctor")
+    assert code == 3 and "not found" in out
+
+
+def test_levels_that_differ_are_exit_code_4(run: Run, tmp_path: Path) -> None:
+    """A fake g++ that compiles another program: thresholds compare with > instead of >=."""
+    model = small_onnx(tmp_path)
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    real = subprocess.run(["which", "g++"], capture_output=True, text=True, check=True).stdout.strip()
+    (fake / "g++").write_text(
+        "#!/bin/sh\nfor a; do case $a in\n"
+        "  *top.cpp) sed -i 's/>= /> /' $(dirname $a)/kernels/Conv_0.hpp;; esac; done\n"
+        f'exec {real} "$@"\n'
+    )
+    (fake / "g++").chmod(0o755)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{fake}:{path}"
+    try:
+        code, out, err = run("build", model, "-o", "out")
+        assert code == 4 and "C++ differs from numpy in" in err and "first at frame" in err
+        assert not Path("out/06-verify").exists()
+        code, out, err = run("verify", model)
+        assert code == 4 and "first difference" in out
+    finally:
+        os.environ["PATH"] = path
+
+
+def test_simulate_writes_outputs_and_accuracy(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run(
+        "simulate", small_onnx(tmp_path), "--data", random_data(tmp_path), "--frames", 10, "--output", "y.npy"
+    )
+    assert code == 0 and "accuracy" in out and "of 10)" in out
+    assert np.load("y.npy").shape == (10, 4)
+
+
+def test_lists(run: Run) -> None:
+    assert "xc7z020clg400-1" in run("boards")[1]
+    names = run("kernels")[1]
+    for kernel in (
+        "XnorMvu",
+        "IntegerMvu",
+        "SlidingWindow",
+        "Threshold",
+        "MaxPool",
+        "WidthConverter",
+        "StreamFork",
+    ):
+        assert kernel in names
+    assert run("doctor")[0] == 0
+    assert run("--version")[1].startswith("bnn2fpga ")
+
+
+@pytest.mark.parametrize("command", ["demo", "build", "simulate", "verify", "estimate"])
+def test_help_has_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0 and "Example" in out
+
+
+def test_usage_error(run: Run) -> None:
+    assert run("build")[0] == 2
+    assert run("build", "a.onnx", "--frames", 0)[0] == 2
+
+
+def test_killed_build_resumes_to_the_same_result(tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    command = [sys.executable, "-c", "from bnn2fpga.cli import main; main()", "build", str(model)]
+    whole = subprocess.run(
+        [*command, "-o", "whole"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "✓ [7/7] report" in whole.stdout
+    victim = subprocess.Popen(
+        [*command, "-o", "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "killed/05-hls").exists():
+        assert victim.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not (tmp_path / "killed/07-report").exists()
+    again = subprocess.run(
+        [*command, "-o", "killed"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert again.stdout.count("unchanged") >= 5
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
