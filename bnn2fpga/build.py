@@ -56,22 +56,21 @@ class Build:
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the report; `before` are steps that make the model and the data."""
-        graph = () if self.pipeline.imported else (Step("streamline", self.streamline, ("load",)),)
-        lowered_from = graph[0].name if graph else "load"
-        settings = self.config.model_dump_json(exclude={"model", "data"}) + _package_digest()
+        version = _package_digest()
+        settings = version + self.config.model_dump_json(exclude={"model", "data"})
+        # files that earlier steps make are covered by those steps' digests
+        model, data = (
+            ("", "") if before else (_file_digest(self.config.model), _file_digest(self.config.data))
+        )
+        graph = () if self.pipeline.imported else (Step("streamline", self.streamline, ("load",), version),)
         return [
-            Step("load", self.load, before, settings + ("" if before else _file_digest(self.config.model))),
+            Step("load", self.load, before, settings + model),
             *graph,
-            Step("lower", self.lower, (lowered_from,)),
+            Step("lower", self.lower, (graph[0].name if graph else "load",), settings),
             Step("fold", self.fold, ("lower",), settings + self.pipeline.board.model_dump_json()),
-            Step("hls", self.hls, ("fold",)),
-            Step(
-                "verify",
-                self.verify,
-                ("hls", "load"),
-                settings + ("" if before or self.config.data is None else _file_digest(self.config.data)),
-            ),
-            Step("report", self.report, ("fold", "verify")),
+            Step("hls", self.hls, ("fold",), version),
+            Step("verify", self.verify, ("hls", "load", *before), settings + data),
+            Step("report", self.report, ("fold", "verify"), version),
         ]
 
     def load(self, folder: Path) -> None:
@@ -163,9 +162,9 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
-def _file_digest(path: Path) -> str:
+def _file_digest(path: Path | None) -> str:
     """SHA-256 of a file that the user names; a missing one is found out by the step that reads it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
 
 
 def _package_digest() -> str:

@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 build error, 2 usage, 3 tool missing or failed, 4 results differ."""
+"""The command line.
+
+Exit codes: 0 done, 1 build error, 2 wrong usage, 3 tool missing or failed, 4 results differ.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 import typer
@@ -223,7 +226,10 @@ def doctor() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in bnn2fpga an error arose.")] = False,
+) -> None:
     if version:
         out.print(f"bnn2fpga {__version__}")
         raise typer.Exit
@@ -257,8 +263,15 @@ def main() -> None:
     try:
         app()
     except BuildError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _give_up(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        _give_up("stopped; the same command goes on from here", 130)
+    except Exception as error:
+        if "--debug" in sys.argv[1:2]:
+            raise
+        _give_up(f"{type(error).__name__}: {error}; a fault of bnn2fpga, see bnn2fpga --debug", 1)
+
+
+def _give_up(text: str, exit_code: int) -> NoReturn:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(exit_code)

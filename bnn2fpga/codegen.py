@@ -14,6 +14,29 @@ from bnn2fpga.ir import Design, Edge
 from bnn2fpga.project import Project
 from bnn2fpga.resources_path import data_folder
 
+# keywords of C++17 and Verilog 2001, then what the generated files themselves name so
+_RESERVED = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl
+const const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
+export extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq
+nullptr operator or or_eq private protected public register reinterpret_cast return short signed sizeof
+static static_assert static_cast struct switch template this thread_local throw true try typedef typeid
+typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+
+always assign begin buf bufif0 bufif1 casex casez cell cmos config deassign defparam design disable edge
+end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable endtask event
+force forever fork function generate genvar highz0 highz1 ifnone incdir include initial inout input
+instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
+notif0 notif1 output parameter pmos posedge primitive pull0 pull1 pulldown pullup pulsestyle_ondetect
+pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 scalared
+showcancelled small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1
+tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 wire wor xnor
+
+main hls std ap_int ap_uint ap_axiu EOF NULL
+"""
+RESERVED = frozenset(_RESERVED.split())
+"""What `c_name` never returns."""
+
 
 def _table(values: Any, *shape: int) -> str:
     """A C initializer of nested braces; `shape` folds a flat array first."""
@@ -33,14 +56,14 @@ def _native(bits: int) -> str:
 
 
 def _wire(edge: Edge) -> str:
-    """The name of an edge's stream in the top level."""
-    return f"{edge.source.node or 'in'}_{edge.source.index}"
+    """The name of an edge's stream in the top level; no `c_name` ends in an underscore."""
+    return f"{edge.source.node or 'in'}_{edge.source.index}_"
 
 
 def c_name(text: str) -> str:
     """`text` made an identifier of C++, Tcl and Verilog; only letters, digits and underscores stay."""
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
-    return name if name and not name[0].isdigit() else f"n_{name}"
+    return name if name and not name[0].isdigit() and name not in RESERVED else f"n_{name}"
 
 
 @cache
@@ -65,6 +88,8 @@ def render(template: str, **values: object) -> str:
 
 def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
     """The C++ and Tcl of `design` for an FPGA `part`, clocked at `clock_mhz`."""
+    if design.name in {node.name for node in design.nodes}:
+        raise BuildError(f"{design.name}: the design and one of its kernels share this name; rename one")
     files = {
         "bnn2fpga.hpp": render("bnn2fpga.hpp.j2"),
         "top.hpp": render("top.hpp.j2", design=design),

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from bnn2fpga.kernel import Kernel
 
 MEMORY = 1 << 22
-"""Integers of the largest stream that are simulated at once; small enough for the processor's cache to help."""
+"""Integers of the largest stream that are simulated at once; few enough for the processor's cache."""
+
+WIDEST_BEAT = 4096
+"""Bits; the widest ap_uint and stream that Vitis HLS takes."""
 
 Ints = npt.NDArray[np.signedinteger[Any]]
 """Signed integer array of any width; the range is the `IntType`'s."""
@@ -27,6 +30,11 @@ Ints = npt.NDArray[np.signedinteger[Any]]
 def divisors(number: int) -> tuple[int, ...]:
     """Every divisor of `number`, rising."""
     return tuple(d for d in range(1, number + 1) if number % d == 0)
+
+
+def lane_counts(channels: int, bits: int) -> tuple[int, ...]:
+    """The divisors of `channels` that make beats of `bits` a lane that are not too wide."""
+    return tuple(lanes for lanes in divisors(channels) if lanes * bits <= WIDEST_BEAT)
 
 
 def check_folding(what: str, value: int, whole: int, of: str) -> None:
@@ -61,7 +69,7 @@ class IntType:
         """The smallest plain type that holds every integer from `low` to `high`."""
         if low >= 0:
             return cls(max(1, int(high).bit_length()))
-        return cls(1 + max(int(-low - 1).bit_length(), int(high).bit_length()), signed=True)
+        return cls(1 + max(int(-low - 1).bit_length(), int(max(high, 0)).bit_length()), signed=True)
 
     @property
     def low(self) -> int:
@@ -256,11 +264,16 @@ class Design:
         for edge in self.edges:
             if order.get(edge.source.node, -1) >= order.get(edge.target.node, len(order)):
                 raise BuildError(f"{self.name}: edge {edge.source} to {edge.target} runs backwards")
-        for node in self.nodes:
-            for index, stream in enumerate(node.kernel.outputs):
-                self._check_end(Port(node.name, index), stream, sources)
-            for index, stream in enumerate(node.kernel.inputs):
-                self._check_end(Port(node.name, index), stream, targets)
+        self._check_ends([(node.name, node.kernel.outputs) for node in self.nodes], sources)
+        self._check_ends([(node.name, node.kernel.inputs) for node in self.nodes], targets)
+
+    def _check_ends(self, kernels: list[tuple[str, tuple[Stream, ...]]], ends: list[Port]) -> None:
+        streams = {Port(name, index): s for name, ports in kernels for index, s in enumerate(ports)}
+        for port, stream in streams.items():
+            self._check_end(port, stream, ends)
+        unknown = next((port for port in ends if port.node is not None and port not in streams), None)
+        if unknown:
+            raise BuildError(f"{self.name}: an edge ends at port {unknown}, which does not exist")
 
     def _check_end(self, port: Port, stream: Stream, ends: list[Port]) -> None:
         if port not in ends:
@@ -339,7 +352,7 @@ class Design:
             )
         if not np.issubdtype(frames.dtype, np.integer):
             raise BuildError(f"{self.name}: the integer core takes integers, not {frames.dtype}; use run()")
-        values = frames.reshape(len(frames), *edge.stream.shape).astype(np.int64, copy=False)
+        values = frames.reshape(len(frames), *edge.stream.shape)
         return edge.stream.type.check(values, f"{self.name}: input")
 
     def _run(self, frames: Ints) -> dict[Edge, Ints]:
@@ -349,5 +362,6 @@ class Design:
                 passing[edge].reshape(len(frames), *stream.shape)
                 for edge, stream in zip(self.incoming(node.name), node.kernel.inputs, strict=True)
             ]
-            passing |= zip(self.outgoing(node.name), node.kernel.compute(*arrays), strict=True)
+            results = zip(self.outgoing(node.name), node.kernel.compute(*arrays), strict=True)
+            passing |= {edge: array.reshape(len(frames), *edge.stream.shape) for edge, array in results}
         return passing

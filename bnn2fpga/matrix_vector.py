@@ -11,13 +11,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
 from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import dot_range
 from bnn2fpga.steps import Steps
-
-WIDEST_BEAT = 4096
-"""Bits; the widest ap_uint and stream that Vitis HLS takes."""
 
 
 @dataclass(frozen=True, eq=False)

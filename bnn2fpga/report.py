@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bnn2fpga.codegen import render
 from bnn2fpga.dataset import Dataset, predicted_labels
@@ -42,6 +45,7 @@ def describe(design: Design) -> dict[str, Any]:
                 "name": node.name,
                 "kernel": type(node.kernel).__name__,
                 "folding": node.kernel.folding,
+                "parameters": parameter_digest(node.kernel),
                 "inputs": [port(stream) for stream in node.kernel.inputs],
                 "outputs": [port(stream) for stream in node.kernel.outputs],
             }
@@ -52,6 +56,25 @@ def describe(design: Design) -> dict[str, Any]:
             for e in design.edges
         ],
     }
+
+
+def parameter_digest(value: Any) -> str:
+    """SHA-256 over a kernel's fields, arrays included: equal for kernels that compute the same alike."""
+    digest = hashlib.sha256()
+
+    def add(item: Any) -> None:
+        if is_dataclass(item):
+            digest.update(type(item).__name__.encode())
+            for field in fields(item):
+                digest.update(f"\0{field.name}".encode())
+                add(getattr(item, field.name))
+        elif isinstance(item, np.ndarray):
+            digest.update(f"{item.shape}".encode() + np.ascontiguousarray(item, np.int64).tobytes())
+        else:
+            digest.update(repr(item).encode())
+
+    add(value)
+    return digest.hexdigest()
 
 
 def transformations(applied: Iterable[Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -54,7 +55,7 @@ def side_by_side(kernels: list[Kernel]) -> Design:
     """A design of unconnected kernels, each with its own ports to the outside."""
     nodes = tuple(Node(f"k{index}", kernel) for index, kernel in enumerate(kernels))
     edges: list[Edge] = []
-    ins, outs = iter(range(99)), iter(range(99))
+    ins, outs = count(), count()
     for node in nodes:
         for index, stream in enumerate(node.kernel.inputs):
             edges.append(Edge(Port(None, next(ins)), Port(node.name, index), stream))
@@ -104,11 +105,13 @@ def int_types(most_bits: int = 8) -> st.SearchStrategy[IntType]:
 def random_steps(low: int, high: int, channels: int, output: IntType, shape: str, seed: int) -> Steps:
     """Step functions of the integers `low` to `high`, "rising", "falling" or "mixed" ups and downs.
 
-    Some channels are flat or jump by several levels; the first and the last integer are step places as
-    often as any other.
+    Some channels are flat or jump by several levels. Steps are at the ends, anywhere, and in the middle,
+    where random sums gather.
     """
     random = np.random.default_rng(seed)
-    points = np.unique([*random.integers(low, high + 1, (6,)).tolist(), low, low + 1, high])
+    middle, spread = (low + high) // 2, 1 + int((high - low) ** 0.5)
+    central = random.integers(middle - spread, middle + spread + 1, 5)
+    points = np.unique([low, low + 1, high, *random.integers(low, high + 1, 3), *central])
     points = points[(points >= low) & (points <= high)]
     levels = random.integers(0, output.levels, (len(points), channels))
     if shape != "mixed":
@@ -124,7 +127,7 @@ class KernelContract:
     layers: st.SearchStrategy[Any]
     """The layers of hypothesis; `always` come on top of them."""
     always: tuple[Any, ...] = ()
-    examples = 4
+    examples = 6
     foldings_each = FOLDINGS
     """Foldings of one kernel."""
 

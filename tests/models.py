@@ -37,10 +37,10 @@ def small_net(seed: int = 0) -> nn.Module:
     ).eval()
 
 
-def small_onnx(folder: Path) -> Path:
+def small_onnx(folder: Path, seed: int = 0) -> Path:
     """`small_net` as QONNX."""
     path = folder / "small.onnx"
-    load(small_net(), torch.zeros(1, *SHAPE)).save(str(path))
+    load(small_net(seed), torch.zeros(1, *SHAPE)).save(str(path))
     return path
 
 
@@ -52,11 +52,11 @@ def float_onnx(folder: Path) -> Path:
     return path
 
 
-def softmax_onnx(folder: Path) -> Path:
-    """A network with a Softmax in the middle."""
-    path = folder / "softmax.onnx"
+def resize_onnx(folder: Path) -> Path:
+    """A network that enlarges its feature map."""
+    path = folder / "resize.onnx"
     torch.manual_seed(0)
-    net = nn.Sequential(sign(), nn.Flatten(), _dense(36, 4), nn.Softmax(-1), sign(), _dense(4, 4)).eval()
+    net = nn.Sequential(sign(), nn.Upsample(scale_factor=2), nn.Flatten(), _dense(144, 4)).eval()
     load(net, torch.zeros(1, *SHAPE)).save(str(path))
     return path
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bnn2fpga.cli import main
-from tests.models import float_onnx, random_data, small_onnx, softmax_onnx, text_file, truncated_onnx
+from tests.models import float_onnx, random_data, small_onnx, resize_onnx, text_file, truncated_onnx
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -92,6 +92,19 @@ def test_changed_model_is_built_again(run: Run, tmp_path: Path) -> None:
     assert not Path("out/03-lower").exists()
 
 
+def test_changed_weights_reach_the_hardware(run: Run, tmp_path: Path) -> None:
+    """Other weights in the same structure: the steps that only describe the structure must not hide them."""
+    model = small_onnx(tmp_path)
+    run("build", model, "-o", "out")
+    before = tree(Path("out/05-hls"))
+    small_onnx(tmp_path, seed=1)
+    code, out, _ = run("build", model, "-o", "out")
+    assert code == 0 and "✓ [5/7] hls" in out
+    assert tree(Path("out/05-hls")) != before
+    run("build", model, "-o", "fresh")
+    assert tree(Path("out")) == tree(Path("fresh"))
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -99,7 +112,7 @@ def test_changed_model_is_built_again(run: Run, tmp_path: Path) -> None:
         (truncated_onnx, "not an ONNX file"),
         (lambda folder: folder / "absent.onnx", "no such file"),
         (float_onnx, "Conv_0: float weights; quantize them to 1 or 2 bits"),
-        (softmax_onnx, "Softmax is not supported; supported: "),
+        (resize_onnx, "Resize is not supported; supported: "),
     ],
 )
 def test_bad_model_is_one_line_and_leaves_no_step(

@@ -33,19 +33,22 @@ def lower_quantizer(
     if np.any(signal.rounding) and not exact_sums:
         _refuse_ambiguous(graph, node, signal, quantizer, levels)
     scale = _channel_scale(node, quantizer, signal)
-    channels = signal.stream.channels
+    levels = levels_to_channels(levels, signal.stream.channels)
     if table.pooled is not None:
-        if levels.shape[1] != channels:
-            raise ModelError(
-                f"{node.name}: the nodes around the max pool before it treat positions differently"
-            )
         return _pooled(build, node, signal, quantizer.type, scale, levels, table.pooled)
-    levels = levels_to_channels(levels, channels)
-    stream = (
-        signal.stream if levels.shape[1] == channels else Stream((signal.stream.size,), signal.stream.type)
-    )
-    port = _map(build, node.name, signal.port, stream, levels, signal.points, quantizer.type)
-    return _quantized(node, port, replace_type(stream, quantizer.type), scale, signal.index)
+    return _mapped(build, node, signal, quantizer.type, scale, levels)
+
+
+def _mapped(
+    build: Builder, node: onnx.NodeProto, signal: Signal, kind: IntType, scale: Array, levels: Ints
+) -> Signal:
+    """The signal's integers through steps; `levels` has a column a channel or one an element."""
+    stream = signal.stream
+    if levels.shape[1] != stream.channels:
+        scale = scale if scale.size == 1 else np.tile(scale, stream.pixels)
+        stream = Stream((stream.size,), stream.type)
+    port = _map(build, node.name, signal.port, stream, levels, signal.points, kind)
+    return _quantized(node, port, replace_type(stream, kind), scale, signal.index)
 
 
 def replace_type(stream: Stream, kind: IntType) -> Stream:
@@ -55,30 +58,28 @@ def replace_type(stream: Stream, kind: IntType) -> Stream:
 
 def _levels(values: Array, quantizer: Quantizer, signal: Signal) -> Ints:
     """Rows of level numbers, 0 at the type's lowest value."""
-    scale = quantizer.scale
-    if scale.size > 1:
-        columns = values.shape[1]
-        shape = signal.index.shape
-        spread = np.broadcast_to(
-            scale,
-            (1, *shape[1:]) if columns != signal.stream.channels else (1, columns, *(1 for _ in shape[2:])),
-        )
-        flat = spread.reshape(-1)
-        scale = np.empty(columns)
-        if columns == signal.index.size:
-            scale[signal.index.ravel()] = flat
-        else:
-            scale = flat
+    scale = quantizer.scale.reshape(-1)
+    if scale.size > 1 and values.shape[1] == signal.index.size:
+        scale = _in_order(quantizer.scale, signal)
     integers = np.rint(values / scale).astype(np.int64)
     return (integers - quantizer.type.low) // quantizer.type.step
 
 
 def _channel_scale(node: onnx.NodeProto, quantizer: Quantizer, signal: Signal) -> Array:
+    """The quantizer's scale, one number or one a channel of the signal's stream."""
     if np.all(quantizer.scale == quantizer.scale.flat[0]):
         return quantizer.scale.reshape(-1)[:1]
-    if quantizer.scale.size != signal.stream.channels:
+    rows = _in_order(quantizer.scale, signal).reshape(-1, signal.stream.channels)
+    if np.any(rows != rows[:1]):
         raise ModelError(f"{node.name}: its scale varies over positions; use one a channel or tensor")
-    return quantizer.scale.reshape(-1)
+    return rows[0]
+
+
+def _in_order(scale: Array, signal: Signal) -> Array:
+    """A scale that broadcasts to the signal's tensor, for each element of the stream."""
+    in_order = np.empty(signal.index.size)
+    in_order[signal.index.ravel()] = np.broadcast_to(scale, signal.index.shape).ravel()
+    return in_order
 
 
 def _refuse_ambiguous(
@@ -91,8 +92,8 @@ def _refuse_ambiguous(
             row, column = np.argwhere(moved != levels)[0]
             raise ModelError(
                 f"{node.name}: channel {column % signal.stream.channels} lies on a threshold at sum "
-                f"{signal.multiplier * signal.points[row] + signal.offset}, where the rounding of the float sum in "
-                f"{signal.port.node} decides; make its scales powers of two, or allow exact_sums "
+                f"{signal.multiplier * signal.points[row] + signal.offset}, where the rounding of the float "
+                f"sum in {signal.port.node} decides; make its scales powers of two, or allow exact_sums "
                 "(--exact-sums: the exact integer sum decides)"
             )
 
@@ -113,19 +114,25 @@ def _quantized(node: onnx.NodeProto, port: Port, stream: Stream, scale: Array, i
     return Signal(port, stream, scale.astype(np.float64), points, (Segment(node.output[0], index),))
 
 
-def lower_max_pool(build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
+def lower_max_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
     """On bare integers a kernel at once; behind float nodes it waits for the quantizer."""
     image = as_image(node, signal)
     if signal.padding:
         raise ModelError(f"{node.name}: a padded tensor feeds a max pool; pad before a convolution only")
+    if image.channels != signal.stream.channels:
+        raise ModelError(f"{node.name}: a reshape made its channels; put a quantizer in front of the reshape")
     pool = _read_pool(node, (image.shape[0], image.shape[1]))
+    height, width, _ = implement(_window(pool, image)).outputs[0].shape
+    segment = Segment(node.output[0], raster_index((1, image.channels, height, width)))
+    if segment.index.shape != graph.shape(node.output[0]):
+        raise ModelError(
+            f"{node.name}: ceil_mode gives {(height, width)}, the graph says "
+            f"{graph.shape(node.output[0])[2:]}, as its last window lies in the padding; use ceil_mode=0"
+        )
     if not signal.bare:
-        shape = implement(_window(pool, image)).outputs[0].shape
-        index = raster_index((1, image.channels, shape[0], shape[1]))
-        return replace(signal, pending=(*signal.pending, pool, Segment(node.output[0], index)))
+        return replace(signal, pending=(*signal.pending, pool, segment))
     port, stream = _emit_pool(build, pool, signal.port, image)
-    index = raster_index((1, stream.channels, *stream.shape[:2]))
-    return replace(signal, port=port, stream=stream, pending=(Segment(node.output[0], index),))
+    return replace(signal, port=port, stream=stream, pending=(segment,))
 
 
 def _read_pool(node: onnx.NodeProto, size: tuple[int, int]) -> Pooled:
@@ -168,9 +175,18 @@ def _pooled(
     """A max pool between the chain f before it and the chain g (with the quantizer) behind it.
 
     Where g rises, g(max f) = max g(f): the pool works on the quantized levels; where g falls, on the
-    levels turned round. Where g does both but f rises, the pool works on the accumulators.
+    levels turned round. Where g does both, or differs from position to position, but f rises, the pool
+    works on the accumulators.
     """
     (pool,) = signal.pools
+    if levels.shape[1] != pooled.shape[1]:
+        if np.any(np.diff(pooled, axis=0) < 0):
+            raise ModelError(
+                f"{node.name}: behind {pool.name} every position has thresholds of its own while the scale "
+                "before it is negative in a channel; put a quantizer before the flatten"
+            )
+        port, stream = _emit_pool(build, pool, signal.port, signal.stream)
+        return _mapped(build, node, replace(signal, port=port, stream=stream), kind, scale, levels)
     by_value = np.take_along_axis(levels, np.argsort(pooled, axis=0, kind="stable"), axis=0)
     rises = np.all(np.diff(by_value, axis=0) >= 0, axis=0)
     falls = np.all(np.diff(by_value, axis=0) <= 0, axis=0) & ~rises
@@ -187,8 +203,7 @@ def _pooled(
             )
     elif np.all(np.diff(pooled, axis=0) >= 0):
         port, stream = _emit_pool(build, pool, signal.port, signal.stream)
-        port = _map(build, node.name, port, stream, levels, signal.points, kind)
-        stream = replace_type(stream, kind)
+        return _mapped(build, node, replace(signal, port=port, stream=stream), kind, scale, levels)
     else:
         raise ModelError(
             f"{node.name}: behind {pool.name} the activation rises and falls while the scale before it is "

@@ -7,13 +7,13 @@ channel, by the same code that executes the QONNX graph; float rounding is inclu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.ir import Ints
@@ -26,30 +26,12 @@ CHUNK = 1 << 22
 class Table:
     """A chain evaluated: rows are the signal's points, columns its channels, or all of its elements.
 
-    `pooled` are the values where the (only) pending max pool stands, `values` those at the end.
-    `pooled` is None without a pool.
+    `pooled` are the values, one column a channel, where the (only) pending max pool stands, `values`
+    those at the end. `pooled` is None without a pool.
     """
 
     values: Array
     pooled: Array | None
-
-
-def per_channel(graph: Graph, signal: Signal) -> bool:
-    """Whether every position of a channel is treated alike, so that one column a channel suffices."""
-    segments = [item for item in signal.pending if isinstance(item, Segment)]
-    for segment in segments:
-        shape = segment.index.shape
-        if not np.array_equal(segment.index, raster_index(shape)) or shape[1] != signal.stream.channels:
-            return False
-        for node in segment.nodes:
-            for name in node.input[:2] if node.op_type == "BatchNormalization" else node.input:
-                constant = graph.constants.get(name)
-                if node.op_type == "BatchNormalization" or constant is None:
-                    continue
-                trailing = (1,) * (len(shape) - constant.ndim) + constant.shape
-                if any(extent != 1 for extent in trailing[2:]):
-                    return False
-    return True
 
 
 def evaluate(
@@ -59,15 +41,15 @@ def evaluate(
 
     `shift` moves the input by that many times the signal's rounding bound.
     """
-    columns = signal.stream.channels if per_channel(graph, signal) else signal.stream.size
-    scale = np.broadcast_to(_spread(signal.scale, columns), columns)
-    rounding = np.broadcast_to(_spread(np.asarray(signal.rounding), columns), columns)
+    columns = signal.stream.channels
+    scale = np.broadcast_to(signal.scale, columns)
+    rounding = np.broadcast_to(np.asarray(signal.rounding), columns)
     chunks = []
-    size = max(1, CHUNK // columns)
+    size = max(1, CHUNK // max(columns, signal.index.size))
     for at in range(0, len(signal.points), size):
         integers = signal.multiplier * signal.points[at : at + size, None].astype(np.float64) + signal.offset
         values = integers * scale
-        spread = rounding + np.abs(values) * 2.0**-22 * (rounding > 0)
+        spread = rounding + np.abs(values) * signal.relative_rounding
         chunks.append(_run(graph, signal, (values + shift * spread).astype(np.float32), last, end))
     pooled = (
         None
@@ -77,37 +59,54 @@ def evaluate(
     return Table(np.concatenate([chunk.values for chunk in chunks]), pooled)
 
 
-def _spread(per: npt.NDArray[np.float64], columns: int) -> npt.NDArray[np.float64]:
-    """One value, one a channel, or the latter repeated over all positions."""
-    return per if per.size in (1, columns) else np.tile(per, columns // per.size)
-
-
 def _run(graph: Graph, signal: Signal, values: Array, last: Sequence[onnx.NodeProto], end: str) -> Table:
     pooled = None
-    tensor_of: Callable[[Segment, str], str] = lambda segment, name: (
-        segment.nodes[-1].output[0] if segment.nodes else name
-    )
     for place, item in enumerate(signal.pending):
         if isinstance(item, Pooled):
+            if values.shape[1] != signal.stream.channels:
+                raise ModelError(
+                    f"{item.name}: the nodes before this max pool treat positions differently; "
+                    "put a quantizer in front of it"
+                )
             pooled = values
             continue
         final = place == len(signal.pending) - 1
         nodes = (*item.nodes, *(last if final else ()))
-        if not nodes:
-            continue
-        shape, whole = item.index.shape, values.shape[1] == item.index.size
-        gathered = values[:, item.index.ravel()] if whole else values
-        laid = gathered.reshape(len(values), *(shape[1:] if whole else (shape[1], *(1 for _ in shape[2:]))))
-        result = graph.run(nodes, {item.tensor: laid})[
-            end if final and last else tensor_of(item, item.tensor)
-        ]
-        flat = result.reshape(len(values), -1)
-        if whole:
-            values = np.empty_like(flat)
-            values[:, item.index.ravel()] = flat
-        else:
-            values = flat
+        if nodes:
+            values = _run_segment(graph, item, nodes, end if final and last else nodes[-1].output[0], values)
     return Table(values, pooled)
+
+
+def _run_segment(
+    graph: Graph, segment: Segment, nodes: Sequence[onnx.NodeProto], end: str, values: Array
+) -> Array:
+    """`values` through elementwise `nodes`; a column a channel becomes one an element if need be."""
+    shape, size = segment.index.shape, segment.index.size
+    constants = [graph.constants[name] for node in nodes for name in node.input if name in graph.constants]
+    if all(c.size == 1 for c in constants) and all(n.op_type != "BatchNormalization" for n in nodes):
+        return graph.run(nodes, {segment.tensor: values})[end].reshape(values.shape)
+    if values.shape[1] != size and _per_channel(graph, segment, nodes, values.shape[1]):
+        laid = values.reshape(len(values), shape[1], *(1 for _ in shape[2:]))
+        return graph.run(nodes, {segment.tensor: laid})[end].reshape(values.shape)
+    whole = np.tile(values, size // values.shape[1])
+    laid = whole[:, segment.index.ravel()].reshape(len(values), *shape[1:])
+    whole[:, segment.index.ravel()] = graph.run(nodes, {segment.tensor: laid})[end].reshape(whole.shape)
+    return whole
+
+
+def _per_channel(graph: Graph, segment: Segment, nodes: Sequence[onnx.NodeProto], channels: int) -> bool:
+    """Whether every position of a channel is treated alike, so that one column a channel suffices."""
+    shape = segment.index.shape
+    if shape[1] != channels or not np.array_equal(segment.index, raster_index(shape)):
+        return False
+    for node in nodes:
+        if node.op_type == "BatchNormalization":
+            continue
+        for name in node.input:
+            extents = graph.constants[name].shape if name in graph.constants else ()
+            if any(extent != 1 for extent in ((1,) * len(shape) + extents)[-len(shape) :][2:]):
+                return False
+    return True
 
 
 def levels_to_channels(levels: Ints, channels: int) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import sqrt
 from typing import cast
 
 import numpy as np
@@ -17,15 +18,20 @@ from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
 from bnn2fpga.layers import Dot, Windows
 from bnn2fpga.matrix_vector import MatrixVector
 
+CONFIDENCE = 4
+"""Standard deviations of a float32 sum's rounding that are allowed for."""
+
 
 def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
     """(1, …, K) times constant (K, M): a dot product for each place of the leading axes."""
     integers, scales, kind = _weights(node, weights)
+    if integers.ndim != 2:
+        raise ModelError(f"{node.name}: weights of shape {integers.shape}; legal: (inputs, outputs)")
     inputs = integers.shape[0]
     places = signal.index.reshape(-1, inputs)
     order = places[0] - places[0].min()
     expected = np.arange(len(places))[:, None] * inputs + order
-    if integers.ndim != 2 or signal.index.shape[-1] != inputs or not np.array_equal(places, expected):
+    if not np.array_equal(places, expected):
         raise ModelError(
             f"{node.name}: its input arrives in another order than it needs; remove the transpose"
         )
@@ -138,9 +144,13 @@ def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArra
                 "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
             )
         return np.sign(weights.values).astype(np.int64), magnitude.astype(np.float64), BIPOLAR
-    if weights.type.bits > 2:
-        raise ModelError(f"{node.name}: weights of {weights.type.bits} bits; legal: 1 or 2")
-    return weights.integers, weights.scales.astype(np.float64), weights.type
+    kind = weights.type
+    if kind.bits > 2 or kind.low < -2 or kind.high > 1:
+        raise ModelError(
+            f"{node.name}: {kind.bits}-bit weights, {kind.low} to {kind.high}; legal: 1 or 2 bits, -2 to 1"
+        )
+    scales = weights.scales.astype(np.float64)
+    return weights.integers, scales, kind if kind.bipolar else IntType(2, signed=True, narrow=kind.low > -2)
 
 
 def _dot(
@@ -174,6 +184,10 @@ def _dot(
     low, high = kernel.accumulator_range
     largest = int(np.abs(weights).sum(axis=1).max()) * max(-source.type.low, source.type.high)
     exact = max(map(_significant_bits, scale)) + largest.bit_length() <= 24
+    # float32 adds K products up in a random walk of roundings, each of the size of the partial sum's:
+    # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
+    unit = 0.0 if exact else CONFIDENCE * 2.0**-24
+    terms = weights.shape[1]
     return Signal(
         port,
         kernel.outputs[0],
@@ -182,11 +196,8 @@ def _dot(
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
-        # float32 adds up K products with a random walk of roundings: about sqrt(K) of them, of the
-        # size of a partial sum, sqrt(K) terms (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
-        rounding=0.0
-        if exact
-        else scale * weights.shape[1] * 2.0**-24 * max(-source.type.low, source.type.high),
+        rounding=unit * scale * terms * max(-source.type.low, source.type.high),
+        relative_rounding=unit * sqrt(terms),
     )
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
+from qonnx.core.execute_custom_node import execute_custom_node
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.core.onnx_exec import execute_node
+from qonnx.custom_op.registry import is_custom_op
 
 from bnn2fpga.errors import ModelError
 
@@ -27,7 +28,8 @@ Array = npt.NDArray[Any]
 class Graph:
     """A tidied QONNX model of one input and one output at batch size 1, ready to run.
 
-    The model is not to be changed afterwards.
+    `constants` holds the initializers and what nodes compute from nothing else. The model is not to
+    be changed afterwards.
     """
 
     def __init__(self, model: ModelWrapper) -> None:
@@ -41,6 +43,11 @@ class Graph:
         self._opset: int = next(
             (o.version for o in model.model.opset_import if o.domain in ("", "ai.onnx")), 13
         )
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        for node in self.nodes:
+            if all(name in self.constants for name in node.input if name):
+                values = self._run([node], dict(self.constants))
+                self.constants |= {name: values[name] for name in node.output if name}
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The shape of `tensor` at batch size 1; a ModelError if shape inference could not tell."""
@@ -49,20 +56,31 @@ class Graph:
             raise ModelError(f"tensor {tensor}: its shape cannot be inferred; export with static shapes")
         return tuple(shape)
 
-    @cached_property
-    def _shapeless(self) -> onnx.GraphProto:
-        graph = deepcopy(self.model.graph)
-        for info in [*graph.input, *graph.output, *graph.value_info]:
-            if info.name not in self.constants:
-                info.type.tensor_type.ClearField("shape")
-        known = {info.name for info in [*graph.input, *graph.output, *graph.value_info]}
-        for node in graph.node:
-            for name in node.output:
-                if name and name not in known:
-                    graph.value_info.append(
-                        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-                    )
-        return graph
+    def dtype(self, tensor: str) -> np.dtype[Any]:
+        """The numpy type of `tensor`'s elements; float32 where the graph does not say."""
+        info = self.model.get_tensor_valueinfo(tensor)
+        kind = info.type.tensor_type.elem_type if info else 0
+        return onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
+
+    def _session(self, node: onnx.NodeProto) -> onnxruntime.InferenceSession:
+        """onnxruntime ready for one node, its shapes left open."""
+        key = node.output[0]
+        if key not in self._sessions:
+            inputs = []
+            for name in dict.fromkeys(filter(None, node.input)):
+                kind = self.constants[name].dtype if name in self.constants else self.dtype(name)
+                element = onnx.helper.np_dtype_to_tensor_dtype(kind)
+                inputs.append(onnx.helper.make_tensor_value_info(name, element, None))
+            outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
+            graph = onnx.helper.make_graph([node], "node", inputs, outputs)
+            model = onnx.helper.make_model(graph, opset_imports=self.model.model.opset_import)
+            model.ir_version = min(model.ir_version, self.model.model.ir_version or model.ir_version)
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 4
+            self._sessions[key] = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        return self._sessions[key]
 
     @cached_property
     def _batched_constants(self) -> dict[str, Array]:
@@ -76,19 +94,27 @@ class Graph:
                 constants[node.input[1]] = target
         return constants
 
+    def reads(self, tensor: str) -> bool:
+        """Whether a node takes `tensor`, or it is the graph's output."""
+        return tensor == self.output or any(tensor in node.input for node in self.nodes)
+
     def run(self, nodes: Iterable[onnx.NodeProto], feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every tensor known after running `nodes` (in order) on `feeds`, whose first axis is the batch."""
-        values: dict[str, Array] = self._batched_constants | dict(feeds)
-        by_output = {node.output[0]: node for node in self._shapeless.node}
+        return self._run(nodes, self._batched_constants | dict(feeds))
+
+    def _run(self, nodes: Iterable[onnx.NodeProto], values: dict[str, Array]) -> dict[str, Array]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for node in nodes:
-                for name in node.output:
-                    values[name] = np.zeros(0, np.float32)
                 try:
-                    execute_node(by_output[node.output[0]], values, self._shapeless, self._opset)
+                    if is_custom_op(node.domain, node.op_type):
+                        execute_custom_node(node, values, self.model.graph, onnx_opset_version=self._opset)
+                    else:
+                        feeds = {name: values[name] for name in node.input if name}
+                        names = [name for name in node.output if name]
+                        values |= zip(names, self._session(node).run(names, feeds), strict=True)
                 except Exception as error:
-                    reason = str(error).strip().splitlines()[-1]
+                    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                     raise ModelError(f"{node.name or node.op_type}: cannot be executed: {reason}") from error
         return values
 
@@ -96,7 +122,7 @@ class Graph:
         """The nodes that compute tensor `end` from the tensors `starts`, in order."""
         wanted, chosen = {end}, []
         for node in reversed(self.nodes):
-            if wanted & set(node.output) - set(starts):
+            if (wanted & set(node.output)) - set(starts) - self.constants.keys():
                 chosen.append(node)
                 wanted |= set(node.input)
         return tuple(reversed(chosen))
@@ -104,5 +130,6 @@ class Graph:
     def execute(self, x: Array, tensors: Sequence[str] = (), batch: int = 256) -> dict[str, Array]:
         """The graph's output, and `tensors`, for input x (N, …), a batch at a time."""
         names = [self.output, *tensors]
-        chunks = [self.run(self.nodes, {self.input: x[at : at + batch]}) for at in range(0, len(x), batch)]
+        nodes = [node for node in self.nodes if node.output[0] not in self.constants]
+        chunks = [self.run(nodes, {self.input: x[at : at + batch]}) for at in range(0, len(x), batch)]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}

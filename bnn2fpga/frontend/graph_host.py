@@ -69,33 +69,32 @@ class GraphHost:
         if x.shape[1:] != self.input_shape:
             wanted = ", ".join(map(str, self.input_shape))
             raise BuildError(f"input of shape {x.shape} does not fit the network; legal: (N, {wanted})")
+        if self.core_input == self.graph.input and np.any(x != np.rint(x)):
+            raise BuildError("the network takes integers, the input has others")
         feeds = {self.graph.input: x.astype(np.float32, copy=False)}
         values = self.graph.run(self.prologue, feeds)[self.core_input]
         return self.integers(values, self.input_scale, self.input_index)
 
     def decode(self, y: Ints) -> Array:
         """The graph's output for the core's integers y (N, …)."""
-        flat = y.reshape(len(y), -1).astype(np.float64)
+        flat = y.reshape(len(y), self.output_index.size).astype(np.float64)
         scale = np.tile(self.output_scale, flat.shape[1] // self.output_scale.size)
         real = (flat * self.multiplier + self.offset) * scale
         laid = real[:, self.output_index.ravel()].reshape(len(y), *self.output_index.shape[1:])
-        if self.core_output == self.graph.output:
-            kind = self.graph.model.graph.output[0].type.tensor_type.elem_type
-            return laid.astype(onnx.helper.tensor_dtype_to_np_dtype(kind))
-        feeds = {self.core_output: laid.astype(np.float32)}
-        return self.graph.run(self.epilogue, feeds)[self.graph.output]
+        laid = laid.astype(self.graph.dtype(self.core_output))
+        return self.graph.run(self.epilogue, {self.core_output: laid})[self.graph.output]
 
     def scores(self, tensor: Array) -> Ints:
         """The core's output integers (N, size) that a computed tensor `core_output` stands for."""
         scale = np.tile(self.output_scale, self.output_index.size // self.output_scale.size)
         in_order = np.empty((len(tensor), self.output_index.size))
-        in_order[:, self.output_index.ravel()] = tensor.reshape(len(tensor), -1)
+        in_order[:, self.output_index.ravel()] = tensor.reshape(len(tensor), self.output_index.size)
         return ((np.rint(in_order / scale) - self.offset) // self.multiplier).astype(np.int64)
 
     @staticmethod
     def integers(values: Array, scale: float, index: Ints) -> Ints:
         """Quantized real values in graph order as integers in stream order."""
-        flat = np.rint(values.reshape(len(values), -1) / scale).astype(np.int64)
+        flat = np.rint(values.reshape(len(values), index.size) / scale).astype(np.int64)
         in_order = np.empty_like(flat)
         in_order[:, index.ravel()] = flat
         return in_order

@@ -54,11 +54,23 @@ def _read(path: Path) -> ModelWrapper:
 
 def _export(module: Any, example_input: Any) -> ModelWrapper:
     import torch
+    from brevitas.core.quant import IntQuant
     from brevitas.export import export_qonnx
+    from brevitas.proxy.quant_proxy import QuantProxyFromInjector
 
     if example_input is None:
         raise ModelError("a Brevitas module needs example_input, a tensor (1, …), to be exported")
+    for name, part in module.named_modules():
+        integers = isinstance(part, QuantProxyFromInjector) and any(
+            isinstance(inner, IntQuant) for inner in part.modules()
+        )
+        if integers and part.is_quant_enabled and part.bit_width() == 1:
+            raise ModelError(
+                f"{name}: Brevitas exports integers of 1 bit as -1 and +1; use QuantType.BINARY or 2 bits"
+            )
     example = torch.as_tensor(np.asarray(example_input))
+    if example.is_floating_point():
+        example = example.to(torch.float32)
     training = module.training
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -91,7 +103,9 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
             shape = wrapper.get_tensor_shape(inputs[0])
             if shape and shape[0] != 1:
                 wrapper = wrapper.transform(ChangeBatchSize(1))
+            _part_equal_inputs(wrapper)
             tidied = cleanup_model(wrapper).transform(InferShapes())
+            _flatten_bias_scales(tidied)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the graph cannot be tidied: {reason}") from error
@@ -99,3 +113,23 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
     if not shape or min(shape) < 1:
         raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
     return tidied
+
+
+def _part_equal_inputs(wrapper: ModelWrapper) -> None:
+    """Puts an Identity on an input that a node takes twice (x * x), of which qonnx renames only the first."""
+    for place, node in reversed(list(enumerate(wrapper.graph.node))):
+        for index, name in enumerate(node.input):
+            if name and name in node.input[:index]:
+                node.input[index] = wrapper.make_new_valueinfo_name()
+                identity = onnx.helper.make_node("Identity", [name], [node.input[index]])
+                wrapper.graph.node.insert(place, identity)
+
+
+def _flatten_bias_scales(wrapper: ModelWrapper) -> None:
+    """Makes vectors of scalar scales and zero points of quantized biases; ExtractBiasFromConv needs that."""
+    for node in wrapper.get_nodes_by_op_type("Conv"):
+        quantizer = wrapper.find_producer(node.input[2]) if len(node.input) > 2 else None
+        for name in quantizer.input[1:3] if quantizer is not None else ():
+            value = wrapper.get_initializer(name)
+            if value is not None and value.ndim == 0:
+                wrapper.set_initializer(name, value.reshape(1))

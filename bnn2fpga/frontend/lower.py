@@ -14,64 +14,35 @@ from qonnx.core.modelwrapper import ModelWrapper
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.activation import lower_max_pool, lower_quantizer
 from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.chain import evaluate
 from bnn2fpga.frontend.dot import lower_conv, lower_matmul
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.graph_host import GraphHost
-from bnn2fpga.frontend.output import lower_top1
+from bnn2fpga.frontend.output import lower_output
 from bnn2fpga.frontend.quantizer import QUANTIZERS, Quantizer, attribute
-from bnn2fpga.frontend.signal import HostTensor, Padding, Parameter, Segment, Signal, raster_index
+from bnn2fpga.frontend.signal import (
+    HostTensor,
+    Padding,
+    Parameter,
+    Result,
+    Segment,
+    Signal,
+    raster_index,
+)
 from bnn2fpga.ir import BIPOLAR, Design, IntType, Stream
 from bnn2fpga.passes.fuse import fuse_thresholds
 
-Value = Parameter | HostTensor | Signal
+Value = Parameter | HostTensor | Signal | Result
 
-ELEMENTWISE = frozenset(
-    [
-        "Abs",
-        "Add",
-        "BatchNormalization",
-        "Ceil",
-        "Clip",
-        "Div",
-        "Dropout",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Greater",
-        "GreaterOrEqual",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "Max",
-        "Min",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pow",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Tanh",
-        "Where",
-        "Cast",
-    ]
-)
+_ELEMENTWISE = """
+    Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu Greater GreaterOrEqual
+    HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Min Mish Mul Neg PRelu Pow Reciprocal
+    Relu Round Selu Sigmoid Sign Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where
+"""
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
-SUPPORTED = sorted(
-    ELEMENTWISE | LAYOUT | QUANTIZERS | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "TopK", "ArgMax"}
-)
+OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
+SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | OUTPUT | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad"})
 
 
 def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:
@@ -102,14 +73,20 @@ class _Lowering:
             self.values[self.graph.input] = self._enter(self.graph.input, np.ones(1), _int_type(kind))
         for node in self.graph.nodes:
             try:
-                self.values[node.output[0]] = self._lower(node)
+                value = self._lower(node)
             except BuildError as error:
                 raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
-        result = self.values[self.graph.output]
+            self.values |= dict.fromkeys(node.output, value)
+        value = self.values[self.graph.output]
+        result = value.signal if isinstance(value, Result) else value
         if not isinstance(result, Signal) or self.first is None:
             raise ModelError(
                 "no quantizer between the graph's input and its output: nothing to build in hardware"
             )
+        tensor = result.pending[0]
+        assert isinstance(tensor, Segment)
+        if self.graph.shape(tensor.tensor) != tensor.index.shape:
+            raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
         host = GraphHost.of(self.graph, self.core_input, self.first, result)
         return fuse_thresholds(self.build.finish(name, [result.port], host))
 
@@ -117,24 +94,42 @@ class _Lowering:
         inputs = [self.values[name] for name in node.input if name]
         if all(isinstance(value, Parameter) for value in inputs):
             return self._constant(node, cast(list[Parameter], inputs))
-        if node.op_type in QUANTIZERS:
-            if isinstance(inputs[0], HostTensor):
+        if any(isinstance(value, Result) for value in inputs):
+            return self._behind_result(node, [v for v in inputs if not isinstance(v, Parameter)])
+        if any(isinstance(value, HostTensor) for value in inputs):
+            if node.op_type in QUANTIZERS:
                 quantizer = Quantizer.of(self.graph, node)
                 return self._enter(node.output[0], quantizer.scale, quantizer.type)
-            return lower_quantizer(self.graph, self.build, node, cast(Signal, inputs[0]), self.exact_sums)
-        if any(isinstance(value, HostTensor) for value in inputs):
             if node.op_type in ("Conv", "MatMul", "Gemm") or any(
                 isinstance(value, Signal) for value in inputs
             ):
                 raise ModelError(
-                    f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; "
-                    "put a QuantIdentity there, or annotate the input with an integer type"
+                    f"{node.name}: float values reach it: no quantizer stands between the graph's input "
+                    "and it; put a QuantIdentity there, or annotate the input with an integer type"
                 )
             return HostTensor()
         return self._on_signal(node, inputs)
 
+    def _behind_result(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
+        """Everything behind a result is the host's, as long as it needs nothing else and no layer follows."""
+        first = inputs[0]
+        if node.op_type in QUANTIZERS or node.op_type in ("Conv", "MatMul", "Gemm"):
+            raise ModelError(
+                f"{node.name}: a layer behind {' or '.join(sorted(OUTPUT))}, which can only end a network"
+            )
+        for value in inputs:
+            if not (isinstance(value, Result) and isinstance(first, Result) and value.signal is first.signal):
+                raise ModelError(f"{node.name}: joins the network's result with another tensor")
+        return first
+
     def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
         signal = next(value for value in inputs if isinstance(value, Signal))
+        if node.op_type in OUTPUT:
+            return lower_output(self.graph, self.build, node, signal)
+        if any(self.graph.reads(name) for name in node.output[1:]):
+            raise ModelError(f"{node.name}: its second output is not supported")
+        if node.op_type in QUANTIZERS:
+            return self._quantize(node, signal)
         if node.op_type in ("MatMul", "Conv"):
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
@@ -145,13 +140,11 @@ class _Lowering:
         if node.op_type in ELEMENTWISE:
             return self._elementwise(node, [value for value in inputs if isinstance(value, Signal)])
         if node.op_type == "MaxPool":
-            return lower_max_pool(self.build, node, signal)
+            return lower_max_pool(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
             return self._pad(node, signal)
-        if node.op_type in ("TopK", "ArgMax"):
-            result = lower_top1(self.graph, self.build, node, signal)
-            self.values[node.output[-1]] = result
-            return result
+        if node.op_type == "Gemm":
+            raise ModelError(f"{node.name}: is a Gemm; run GemmToMatMul, which makes it a MatMul and an Add")
         raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
 
     def _enter(self, tensor: str, scale: Array, kind: IntType) -> Signal:
@@ -171,10 +164,8 @@ class _Lowering:
         return self.first
 
     def _constant(self, node: onnx.NodeProto, inputs: list[Parameter]) -> Parameter:
-        known = self.graph.constants | {
-            n: p.values for n in node.input if isinstance(p := self.values[n], Parameter)
-        }
-        values = self.graph.run([node], known)[node.output[0]]
+        constants = self.graph.constants
+        values = constants[node.output[0]]
         if node.op_type in QUANTIZERS:
             quantizer = Quantizer.of(self.graph, node)
             integers = quantizer.integers(values)
@@ -182,7 +173,7 @@ class _Lowering:
         source = inputs[0]
         if node.op_type in LAYOUT and source.integers is not None and source.scales is not None:
             moved = [
-                self.graph.run([node], known | {node.input[0]: part.astype(np.float32)})[node.output[0]]
+                self.graph.run([node], constants | {node.input[0]: part.astype(np.float32)})[node.output[0]]
                 for part in (source.integers, source.scales)
             ]
             return Parameter(values, moved[0].astype(np.int64), moved[1], source.type)
@@ -194,6 +185,10 @@ class _Lowering:
             raise ModelError(f"{node.name}: a padded tensor is reshaped; pad right before the convolution")
         places = signal.index.astype(np.float64 if signal.index.size > 1 << 24 else np.float32)
         index = self.graph.run([node], {node.input[0]: places})[node.output[0]].astype(np.int64)
+        if index.ndim < 2 or index.shape[0] != 1:
+            raise ModelError(
+                f"{node.name}: gives shape {index.shape}; keep the first axis for the batch: (1, …)"
+            )
         segment = Segment(node.output[0], index)
         if not signal.segment.nodes:
             return signal.with_segment(replace(segment, tensor=segment.tensor))
@@ -247,7 +242,20 @@ class _Lowering:
                 "right before a convolution"
             )
         top, left, bottom, right = pads[[2, 3, 6, 7]].tolist()
-        return replace(signal, padding=Padding((top, left, bottom, right), float(np.asarray(value).item())))
+        padding = Padding((top, left, bottom, right), float(np.asarray(value).item()))
+        inside = Segment(node.output[0], signal.index)
+        return replace(signal, padding=padding, pending=(*signal.pending, inside))
+
+    def _quantize(self, node: onnx.NodeProto, signal: Signal) -> Signal:
+        """A quantizer; of a padded tensor it quantizes the border's value too."""
+        inside = lower_quantizer(self.graph, self.build, node, signal, self.exact_sums)
+        if not signal.padding:
+            return inside
+        border = np.full((1,) * signal.index.ndim, signal.padding.value, np.float32)
+        values = self.graph.run([node], {node.input[0]: border})[node.output[0]]
+        if values.min() != values.max():
+            raise ModelError(f"{node.name}: the border of a padded tensor differs from channel to channel")
+        return replace(inside, padding=Padding(signal.padding.pads, float(values.flat[0])))
 
     def _scaled(self, signal: Signal) -> Signal:
         """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
@@ -256,8 +264,6 @@ class _Lowering:
         last = signal.segment.nodes[-1] if signal.segment.nodes else None
         if last is None:
             return signal
-        from bnn2fpga.frontend.chain import evaluate
-
         values = evaluate(self.graph, signal, [], last.output[0]).values.astype(np.float64)
         reference = int(np.argmax(np.abs(signal.points)))
         factor = values[reference, 0] / signal.points[reference]

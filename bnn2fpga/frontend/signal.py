@@ -70,8 +70,9 @@ class Signal:
     """A tensor whose integers pass a port, and the float nodes that lead from them to the tensor.
 
     Before the first pending node, stream element n of channel c stands for the real number
-    scale[c] * (multiplier * n + offset). `points` are the integers that can occur. `rounding` bounds,
-    per channel, how far the graph's own float32 sum may lie from that number; 0 where it is exact.
+    scale[c] * (multiplier * n + offset). `points` are the integers that can occur. The graph's own
+    float32 sum lies within `rounding` (a channel) plus `relative_rounding` times that number from it; both
+    are 0 where the sum is exact.
     """
 
     port: Port
@@ -82,6 +83,7 @@ class Signal:
     multiplier: int = 1
     offset: int = 0
     rounding: npt.NDArray[np.float64] | float = 0.0
+    relative_rounding: float = 0.0
     padding: Padding | None = None
 
     @property
@@ -109,6 +111,13 @@ class Signal:
     def with_segment(self, segment: Segment) -> Signal:
         """The signal with its last segment exchanged."""
         return replace(self, pending=(*self.pending[:-1], segment))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tensor that the host computes from the integers of `signal`, the last in the fabric."""
+
+    signal: Signal
 
 
 def raster_index(shape: tuple[int, ...]) -> Ints:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from finn.transformation.streamline.absorb import AbsorbConsecutiveTransposes, AbsorbTransposeIntoFlatten
 from finn.transformation.streamline.remove import RemoveIdentityReshape, RemoveIdentityTranspose
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
@@ -20,25 +19,22 @@ from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
 from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from qonnx.transformation.general import ConvertSubToAdd
 from qonnx.transformation.infer_shapes import InferShapes
-from qonnx.transformation.remove import RemoveIdentityOps
-from qonnx.util.basic import gen_finn_dt_tensor
 
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.quantizer import QUANTIZERS
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ExtractBiasFromConv(),
     GemmToMatMul(),
     ConvertSubToAdd(),
-    RemoveIdentityOps(),
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),
-    AbsorbConsecutiveTransposes(),
-    AbsorbTransposeIntoFlatten(),
 )
-"""Those that move no rounding: bias and Gemm split into plain nodes, layout changes removed.
+"""Those that move no rounding: bias and Gemm split into plain nodes, idle layout nodes removed.
 
-Scales and batch norm need no transformation, `lower` evaluates them.
+Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
+RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.
 """
 
 FRAMES = 16
@@ -62,7 +58,8 @@ def random_input(model: ModelWrapper, frames: int, seed: int = 0) -> Array:
     kind = model.get_tensor_datatype(name)
     random = np.random.default_rng(seed)
     if kind != DataType["FLOAT32"]:
-        return np.asarray(gen_finn_dt_tensor(kind, shape, seed=seed), np.float32)
+        integers = random.integers(int(kind.min()), int(kind.max()) + 1, shape)
+        return np.where(kind.allowed(0) | (integers != 0), integers, 1).astype(np.float32)
     values = random.uniform(0, 1, shape)
     values[1::2] = random.normal(0, 1.5, (len(values[1::2]), *shape[1:]))
     return values.astype(np.float32)
@@ -92,7 +89,7 @@ def streamline(
             raise TransformError(f"{name} fails on this graph: {reason}; leave it out of the list") from error
         deviation = _deviation(expected, result)
         if not deviation <= TOLERANCE:
-            wrong = sum(_deviation(a, b) > TOLERANCE for a, b in zip(expected, result, strict=True))
+            wrong = sum(not _deviation(a, b) <= TOLERANCE for a, b in zip(expected, result, strict=False))
             raise TransformError(
                 f"{name} changes what the graph computes ({wrong} of {FRAMES} random frames differ, "
                 f"by up to {deviation:.3g} of the output's range); leave it out of the list"
@@ -104,7 +101,9 @@ def streamline(
 
 def _output(model: ModelWrapper, frames: Array) -> Array:
     graph = Graph(model)
-    return graph.execute(frames)[graph.output]
+    # qonnx' and FINN's own nodes (Im2Col, …) keep to the batch size that is written in them
+    alone = any(n.domain not in ("", "ai.onnx") and n.op_type not in QUANTIZERS for n in graph.nodes)
+    return graph.execute(frames, batch=1 if alone else FRAMES)[graph.output]
 
 
 def _deviation(expected: Array, result: Array) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources
 from bnn2fpga.layers import Layer, Top1
 
@@ -51,5 +51,5 @@ class LabelSelect(Kernel):
         return Resources(luts=2 * self.pe * bits + 60, flipflops=bits + 40)
 
     def foldings(self) -> Iterator[Self]:
-        for pe in divisors(self.classes):
+        for pe in lane_counts(self.classes, self.source_type.bits):
             yield replace(self, pe=pe)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, WindowMax
 
@@ -65,5 +65,5 @@ class MaxPool(Kernel):
         return Resources(luts=2 * bits + 60, flipflops=2 * bits + 40) + memory(self.channel_folds, bits)
 
     def foldings(self) -> Iterator[Self]:
-        for lanes in divisors(self.channels):
+        for lanes in lane_counts(self.channels, self.source_type.bits):
             yield replace(self, lanes=lanes)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 from typing import Self
 
 import numpy as np
 
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, Windows
 
@@ -121,7 +122,7 @@ class SlidingWindow(Kernel):
         """Input beats of each phase."""
         needed = [0, *(self.rows_needed(row) for row in range(self.output_height)), self.source_shape[0]]
         beats = self.source_shape[1] * self.channel_folds
-        return [(after - before) * beats for before, after in zip(needed, needed[1:], strict=False)]
+        return [(after - before) * beats for before, after in pairwise(needed)]
 
     @property
     def row_writes(self) -> int:
@@ -159,7 +160,7 @@ class SlidingWindow(Kernel):
         return control + memory(words, self.inputs[0].bits)
 
     def foldings(self) -> Iterator[Self]:
-        for lanes in divisors(self.source_shape[2]):
+        for lanes in lane_counts(self.source_shape[2], max(self.source_type.bits, self.output_type.bits)):
             yield replace(self, lanes=lanes)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources
 from bnn2fpga.layers import Copies, Layer
 
@@ -53,5 +53,5 @@ class StreamFork(Kernel):
         return Resources(luts=10 + 2 * self.count, flipflops=self.inputs[0].bits)
 
     def foldings(self) -> Iterator[Self]:
-        for lanes in divisors(self.shape[-1]):
+        for lanes in lane_counts(self.shape[-1], self.type.bits):
             yield replace(self, lanes=lanes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, divisors
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 from bnn2fpga.layers import Layer, Map
 from bnn2fpga.steps import Steps
@@ -63,5 +63,5 @@ class Threshold(Kernel):
         return Resources(luts=compared + 60, flipflops=compared // 2 + 60) + memory(self.row_folds, compared)
 
     def foldings(self) -> Iterator[Self]:
-        for pe in divisors(self.steps.channels):
+        for pe in lane_counts(self.steps.channels, max(self.source_type.bits, self.steps.output.bits)):
             yield replace(self, pe=pe)

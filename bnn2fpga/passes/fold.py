@@ -31,13 +31,13 @@ def shares(used: Resources, board: Board) -> dict[str, float]:
         "LUT": used.luts / board.luts,
         "FF": used.flipflops / board.flipflops,
         "BRAM": used.bram36 / board.bram36,
-        "DSP": used.dsps / board.dsps,
+        "DSP": used.dsps / board.dsps if board.dsps else float(used.dsps),
     }
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A kernel at one folding, with its cost: LUTs, and block RAM at about 380 LUTs a block, the chip's ratio."""
+    """A kernel at one folding; its cost is LUTs, and block RAM at the chip's ratio of 380 LUTs a block."""
 
     kernel: Kernel
     cycles: int
@@ -60,16 +60,19 @@ def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = Non
         node.name: sorted(map(_Choice.of, node.kernel.foldings()), key=lambda choice: choice.cost)
         for node in without_converters(design)[0]
     }
-    if fps is not None and fps <= 0:
+    if fps is not None and not 0 < fps < float("inf"):
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
-    target = _slowest(choices) if fps is None else int(clock_mhz * 1e6 / fps)
-    folded = _meeting(design, choices, target)
-    fits = folded is not None and _fits(folded, board)
-    if folded is not None and fits and fps is not None:
-        return folded
-    best = _fastest(design, choices, board)
+    paces = sorted({choice.cycles for kernels in choices.values() for choice in kernels})
+    target = paces[-1] if fps is None else int(clock_mhz * 1e6 / fps)
+    if fps is not None:
+        slower_first = [target, *(pace for pace in reversed(paces) if pace < target)]
+        meeting = _first_fitting(design, choices, board, slower_first)
+        if meeting is not None:
+            return meeting
+    best = _first_fitting(design, choices, board, paces)
     if best is not None and fps is None:
         return best
+    folded = _meeting(design, choices, target)
     reach = "nothing fits" if best is None else f"reachable: {clock_mhz * 1e6 / interval(best):,.0f} fps"
     asked = f"{fps or 0:,.0f} fps at {clock_mhz:g} MHz leave {target:,} cycles a frame: " if fps else ""
     why = _too_slow(choices) if folded is None else _too_large(folded, board)
@@ -108,27 +111,19 @@ def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: i
     return refold(design, chosen)
 
 
-def _fastest(design: Design, choices: Mapping[str, Sequence[_Choice]], board: Board) -> Design | None:
-    """Bisects the intervals that foldings can have for the smallest that fits."""
-    targets = sorted({choice.cycles for kernels in choices.values() for choice in kernels})
-    low, high, best = 0, len(targets) - 1, None
-    while low <= high:
-        middle = (low + high) // 2
-        folded = _meeting(design, choices, targets[middle])
-        if folded is not None and _fits(folded, board):
-            best, high = folded, middle - 1
-        else:
-            low = middle + 1
-    return best
+def _first_fitting(
+    design: Design, choices: Mapping[str, Sequence[_Choice]], board: Board, targets: Sequence[int]
+) -> Design | None:
+    """The first of `targets` that can be met and fits.
+
+    All are tried: a faster folding may fit where a slower one does not, as it trades block RAM for LUTs.
+    """
+    folded = (_meeting(design, choices, target) for target in targets)
+    return next((one for one in folded if one is not None and _fits(one, board)), None)
 
 
 def _fits(design: Design, board: Board) -> bool:
     return max(shares(resources(design), board).values()) <= USABLE
-
-
-def _slowest(choices: Mapping[str, Sequence[_Choice]]) -> int:
-    """The interval at which every kernel may take its smallest folding."""
-    return max(choice.cycles for kernels in choices.values() for choice in kernels)
 
 
 def _too_slow(choices: Mapping[str, Sequence[_Choice]]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
-from math import gcd
+from math import gcd, lcm
 
-from bnn2fpga.ir import Design, Edge, Node, Port, Stream
+from bnn2fpga.ir import WIDEST_BEAT, Design, Edge, Node, Port, Stream
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
@@ -50,12 +50,18 @@ def refold(design: Design, foldings: Mapping[str, Kernel]) -> Design:
 
 
 def converters(have: Stream, wanted: Stream) -> list[Kernel]:
-    """The kernels that turn one stream into the other: none, one, or two by way of the common divisor."""
+    """The kernels that turn one stream into the other: none, one, or two by way of a common multiple.
+
+    The common divisor would be narrower, but slower than both ends; it stands in where the multiple is
+    wider than a stream may be.
+    """
     lanes = [have.lanes, wanted.lanes]
     if have.lanes % wanted.lanes and wanted.lanes % have.lanes:
-        lanes.insert(1, gcd(*lanes))
-    # a flattened frame has more lane counts to choose from than its channels
-    shape = have.shape if have.channels % wanted.lanes == 0 else wanted.shape
+        wide = lcm(*lanes)
+        lanes.insert(1, wide if wide * have.type.bits <= WIDEST_BEAT else gcd(*lanes))
+    # either end may view the frame as flattened, with more lane counts to choose from
+    shapes = (have.shape, wanted.shape, (have.size,))
+    shape = next(shape for shape in shapes if all(shape[-1] % count == 0 for count in lanes))
     return [
         implement(Regroup(Stream(shape, have.type, before), after))
         for before, after in pairwise(lanes)

@@ -55,13 +55,13 @@ class CppSimulator:
     @classmethod
     def compile(cls, design: Design, project: Path, executable: Path) -> CppSimulator:
         """Compiles the project in folder `project`; a ToolError carries the compiler's first error."""
-        command = [find_gcc(), "-std=c++14", "-O1", "-w", "-DBNN2FPGA_COUNT_TRIPS", "-DAP_INT_MAX_W=4096"]
+        command = [find_gcc(), "-std=c++14", "-O1", "-w", "-DBNN2FPGA_COUNT_TRIPS"]
         command += [f"-I{project}", f"-I{project / 'gcc'}", f"-I{header_folder()}"]
         command += [str(project / "top.cpp"), str(project / "testbench.cpp"), "-o", str(executable)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             first = next(
-                (line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:300]
+                (line for line in done.stderr.splitlines() if "error:" in line), done.stderr.strip()[:300]
             )
             raise ToolError(f"g++ failed on {project}: {first}")
         return cls(design, executable)

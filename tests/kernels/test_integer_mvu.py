@@ -44,7 +44,6 @@ class TestContract(MatrixVectorContract):
         dot_layer(IntType(3, True), IntType(2, True), (2, 4, 36), 2),
         dot_layer(BIPOLAR, IntType(2), (1, 4, 12), 3),
     )
-    examples = 2
 
 
 @MEANING

@@ -22,7 +22,6 @@ class TestContract(KernelContract):
     layers = tops((1, 6, 12, 24))
     # of the two types with few values most scores are ties
     always = tuple(Top1(Stream((12,), kind)) for kind in (BIPOLAR, TERNARY, IntType(7, True), IntType(7)))
-    examples = 2
 
 
 @settings(max_examples=100, deadline=None)

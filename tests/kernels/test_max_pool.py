@@ -29,7 +29,6 @@ class TestContract(KernelContract):
         WindowMax(Stream((3, 36), IntType(5, True)), 3),
         WindowMax(Stream((3, 24), IntType(5)), 4),
     )
-    examples = 2
 
 
 @settings(max_examples=100, deadline=None)

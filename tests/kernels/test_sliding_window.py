@@ -56,7 +56,7 @@ class TestContract(KernelContract):
         Windows(Stream((5, 5, 6), IntType(3, True)), (2, 2), (2, 3), (2, 0, 0, 1), pad_value=9),
         Windows(Stream((4, 5, 6), IntType(3)), (2, 3), pads=(1, 0, 2, 1), pad_value=-1),
     )
-    examples = 2
+
     foldings_each = 4
 
 

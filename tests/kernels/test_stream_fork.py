@@ -27,7 +27,6 @@ class TestContract(KernelContract):
         Copies(Stream((2, 2, 12), BIPOLAR), 2),
         Copies(Stream((24,), IntType(8)), 3),
     )
-    examples = 2
 
 
 @settings(max_examples=50, deadline=None)

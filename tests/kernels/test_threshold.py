@@ -45,7 +45,7 @@ class TestContract(KernelContract):
         mapping(IntType(12, True), 12, "mixed", IntType(4, True), 1),
         Map(Stream((2, 6), IntType(4)), FLAT),
     )
-    examples = 2
+
     foldings_each = 5
 
 

@@ -35,7 +35,6 @@ class TestContract(KernelContract):
         Regroup(Stream((1, 144), BIPOLAR, 144), 72),
         Regroup(Stream((1, 144), BIPOLAR, 48), 144),
     )
-    examples = 2
 
     def choose(self, kernel: Kernel, seed: int) -> list[Kernel]:
         """A converter has one folding, so others between the same two ends come with it."""

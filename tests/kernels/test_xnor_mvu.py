@@ -36,7 +36,6 @@ class TestContract(MatrixVectorContract):
         dot_layer(BIPOLAR, BIPOLAR, (2, 6, 144), 1),
         dot_layer(TERNARY, BIPOLAR, (1, 4, 70), 2),
     )
-    examples = 3
 
 
 @MEANING

@@ -1,0 +1,137 @@
+"""The Python API: compile, simulate, run, write, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import bnn2fpga
+from bnn2fpga.dataset import fit_frames, load_dataset
+from bnn2fpga.errors import ConfigError
+from bnn2fpga.frontend import load
+from bnn2fpga.verify import Difference, compare_integers, compare_outputs
+from tests.models import SHAPE, random_data, small_net, small_onnx
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(1).random((20, *SHAPE), np.float32)
+
+
+def test_path_wrapper_and_module_give_the_same_design(tmp_path: Path, images: np.ndarray) -> None:
+    path = small_onnx(tmp_path)
+    net = small_net()
+    designs = [
+        bnn2fpga.compile(path),
+        bnn2fpga.compile(load(path)),
+        bnn2fpga.compile(net, example_input=torch.zeros(1, *SHAPE)),
+    ]
+    expected = net(torch.from_numpy(images)).detach().numpy()
+    for design in designs:
+        np.testing.assert_array_equal(design.run(images), expected)
+        assert [node.name for node in design.nodes] == [node.name for node in designs[0].nodes]
+
+
+def test_run_keeps_the_graphs_shape_and_type(tmp_path: Path, images: np.ndarray) -> None:
+    design = bnn2fpga.compile(small_onnx(tmp_path))
+    result = design.run(images[:3])
+    assert result.shape == (3, 4) and result.dtype == np.float32
+    assert design.run(images[:0]).shape == (0, 4)
+    with pytest.raises(bnn2fpga.BuildError, match=r"input of shape \(2, 3, 6, 6\) does not fit the network"):
+        design.run(np.zeros((2, 3, 6, 6), np.float32))
+
+
+def test_integer_core_is_what_runs_between_encode_and_decode(tmp_path: Path, images: np.ndarray) -> None:
+    design = bnn2fpga.compile(small_onnx(tmp_path))
+    integers = design.host.encode(images)
+    assert integers.min() >= 0 and integers.max() <= 31
+    scores = design.simulate(integers)
+    np.testing.assert_array_equal(design.host.decode(scores), design.run(images))
+
+
+def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    design = bnn2fpga.compile(small_onnx(tmp_path))
+    folder = design.write(tmp_path / "hls")
+    assert (folder / "top.cpp").exists() and (folder / "vitis_hls.tcl").exists()
+    with pytest.raises(bnn2fpga.BuildError, match="is in use; choose a new or an empty folder"):
+        design.write(folder)
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(bnn2fpga.BuildError, match="No space left on device; choose another folder"):
+        design.write(tmp_path / "second")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hls", "small.onnx"]
+
+
+def test_verify_a_module_compares_five_levels(images: np.ndarray) -> None:
+    seen = []
+    ladder = bnn2fpga.verify(
+        small_net(), images, example_input=images[:1], cpp_frames=5, on_level=seen.append
+    )
+    assert ladder.ok and tuple(seen) == ladder.levels
+    assert [(level.name, level.reference, level.frames) for level in ladder.levels] == [
+        ("QONNX", "Brevitas", 20),
+        ("streamlined", "QONNX", 20),
+        ("numpy", "streamlined", 20),
+        ("numpy", "QONNX", 20),
+        ("C++", "numpy", 5),
+    ]
+
+
+def test_levels_count_frames_and_name_the_first_difference() -> None:
+    expected = np.arange(12).reshape(4, 3)
+    found = expected.copy()
+    found[2, 1] += 5
+    found[3] = 0
+    level = compare_integers("C++", "numpy", expected, found)
+    assert (level.equal, level.frames, level.ok) == (2, 4, False)
+    assert level.difference == Difference(2, (1,), 7.0, 12.0)
+    assert str(level.difference) == "frame 2, place [1]: 12 instead of 7"
+    floats = expected.astype(np.float32)
+    assert compare_outputs("a", "b", floats, floats * np.float32(1 + 1e-7)).ok
+    assert not compare_outputs("a", "b", floats, floats + 0.01).ok
+    assert not compare_outputs("a", "b", floats, np.full_like(floats, np.nan)).ok
+
+
+def test_dataset_reads_npy_and_npz(tmp_path: Path) -> None:
+    data = load_dataset(random_data(tmp_path), SHAPE)
+    assert data.frames.shape == (12, *SHAPE) and data.labels is not None
+    pixels = np.arange(72, dtype=np.uint8).reshape(2, 6, 6)
+    np.save(tmp_path / "pixels.npy", pixels)
+    scaled = load_dataset(tmp_path / "pixels.npy", SHAPE, 255)
+    np.testing.assert_array_equal(scaled.frames[:, 0], (pixels / 255).astype(np.float32))
+    assert scaled.labels is None
+    assert data.first(3).labels is not None and len(data.first(3).frames) == 3
+
+
+def test_channels_are_moved_first_only_where_that_fits() -> None:
+    last = np.zeros((2, 6, 7, 3))
+    last[:, 5, 6, 2] = 1
+    first = fit_frames(last, (3, 6, 7), "x")
+    assert first.shape == (2, 3, 6, 7) and first[0, 2, 5, 6] == 1
+    with pytest.raises(
+        ConfigError, match=r"x: frames of shape \(2, 6, 7, 3\) do not fit .* legal: \(N, 4, 6, 7\)"
+    ):
+        fit_frames(last, (4, 6, 7), "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"pictures": np.zeros((1, 2))}, "holds pictures; frames are looked for under images"),
+        ({"images": np.zeros((3, *SHAPE)), "labels": np.zeros(2)}, "labels of shape (2,) for 3 frames"),
+    ],
+)
+def test_dataset_faults(tmp_path: Path, content: dict[str, np.ndarray], text: str) -> None:
+    np.savez(tmp_path / "data.npz", **content)
+    with pytest.raises(ConfigError) as error:
+        load_dataset(tmp_path / "data.npz", SHAPE)
+    assert text in str(error.value)
+    (tmp_path / "broken.npz").write_text("nothing")
+    with pytest.raises(ConfigError, match=r"not a readable \.npy or \.npz file"):
+        load_dataset(tmp_path / "broken.npz", SHAPE)

@@ -1,0 +1,427 @@
+"""Passes keep what a design computes, and folding keeps its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise, product
+from math import inf, lcm, nan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnn2fpga.boards import Board, load_board
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import BIPOLAR, WIDEST_BEAT, Design, IntType, Node, Port, Stream, Target
+from bnn2fpga.kernel import Kernel, Resources
+from bnn2fpga.kernels import implement
+from bnn2fpga.kernels.threshold import Threshold
+from bnn2fpga.kernels.width_converter import WidthConverter
+from bnn2fpga.layers import Copies, Dot, Map
+from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.passes.fold import USABLE, fold, interval, resources, shares
+from bnn2fpga.passes.fuse import fuse_thresholds
+from bnn2fpga.passes.widths import converters, refold, without_converters
+from tests.contract import random_steps, random_values, run_cpp
+from tests.kernels.designs import (
+    act,
+    chain,
+    connect,
+    conv_net,
+    dense_net,
+    dot,
+    forked,
+    frames_for,
+    outputs_of,
+)
+
+BOARD = load_board("pynq-z2")
+PROPERTY = settings(max_examples=40, deadline=None)
+
+
+def same(one: Design, other: Design, seed: int = 0, count: int = 20) -> None:
+    """Both compute the same."""
+    frames = frames_for(one, count, seed)
+    for a, b in zip(outputs_of(one, frames), outputs_of(other, frames), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def converter_names(design: Design) -> list[str]:
+    return [node.name for node in design.nodes if isinstance(node.kernel, WidthConverter)]
+
+
+def foldings_of(design: Design) -> st.SearchStrategy[dict[str, Kernel]]:
+    """A random folding of every kernel."""
+    return st.fixed_dictionaries(
+        {node.name: st.sampled_from(list(node.kernel.foldings())) for node in without_converters(design)[0]}
+    )
+
+
+# widths
+
+CONV = conv_net()
+FORKED = forked()
+
+
+@PROPERTY
+@given(foldings_of(CONV), foldings_of(CONV), st.integers(0, 99))
+def test_refold_keeps_the_meaning(first: dict[str, Kernel], second: dict[str, Kernel], seed: int) -> None:
+    once = refold(CONV, first)
+    same(CONV, once, seed)
+    same(CONV, refold(once, second), seed)
+    for name, kernel in first.items():
+        assert once[name] is kernel
+
+
+@PROPERTY
+@given(foldings_of(FORKED), st.integers(0, 99))
+def test_refold_keeps_the_meaning_of_every_branch(foldings: dict[str, Kernel], seed: int) -> None:
+    same(FORKED, refold(FORKED, foldings), seed)
+
+
+@PROPERTY
+@given(foldings_of(CONV), foldings_of(CONV))
+def test_converters_come_and_go(first: dict[str, Kernel], second: dict[str, Kernel]) -> None:
+    """A design depends on its last foldings alone, and has converters where lanes differ and only there."""
+    once = refold(CONV, first)
+    assert refold(once, first) == once
+    assert refold(once, {}) == once
+    assert refold(refold(CONV, second), first) == once
+    smallest = {node.name: node.kernel for node in CONV.nodes}
+    assert refold(once, smallest) == refold(CONV, {})
+    assert set(refold(CONV, {}).edges) == set(CONV.edges)
+    expected = sum(
+        len(converters(a.outputs[0], b.inputs[0])) for a, b in pairwise(first[n.name] for n in CONV.nodes)
+    )
+    assert len(converter_names(once)) == expected
+
+
+@PROPERTY
+@given(st.lists(st.integers(1, 4), min_size=3, max_size=3), st.booleans(), st.data())
+def test_converters_join_any_lanes(shape: list[int], flattened: bool, data: st.DataObject) -> None:
+    have = Stream(tuple(shape), IntType(3))
+    wanted = Stream((have.size,), IntType(3)) if flattened else have
+    if data.draw(st.booleans()):
+        have, wanted = wanted, have
+    have, wanted = (
+        replace(
+            s, lanes=data.draw(st.sampled_from([n for n in range(1, s.channels + 1) if s.channels % n == 0]))
+        )
+        for s in (have, wanted)
+    )
+    between = converters(have, wanted)
+    frames = random_values(have.type, (2, *have.shape), 0)
+    lanes, values = have.lanes, frames
+    for kernel in between:
+        assert kernel.inputs[0].lanes == lanes != kernel.outputs[0].lanes
+        (values,) = kernel.compute(values.reshape(2, *kernel.inputs[0].shape))
+        lanes = kernel.outputs[0].lanes
+        assert kernel.cycles.interval <= max(have.beats, wanted.beats), "slower than both ends"
+    assert lanes == wanted.lanes
+    assert len(between) <= 2
+    np.testing.assert_array_equal(values.ravel(), frames.ravel())
+
+
+def test_converters_by_the_common_multiple_or_else_the_common_divisor() -> None:
+    def path(kind: IntType, channels: int, before: int, after: int) -> list[int]:
+        between = converters(Stream((channels,), kind, before), Stream((channels,), kind, after))
+        return [before, *(kernel.outputs[0].lanes for kernel in between)]
+
+    assert path(BIPOLAR, 24, 8, 8) == [8]
+    assert path(BIPOLAR, 24, 8, 24) == [8, 24]
+    assert path(BIPOLAR, 24, 8, 12) == [8, 24, 12]
+    wide = lcm(64, 81)
+    assert wide * 1 > WIDEST_BEAT
+    assert path(BIPOLAR, wide, 64, 81) == [64, 1, 81]
+    assert path(IntType(8), 24 * 32, 8 * 32, 12 * 32) == [256, 128, 384]
+
+
+def test_no_folding_has_a_beat_that_is_too_wide() -> None:
+    net = chain("wide", Stream((4, 4, 1024), IntType(8)), ("fork", lambda s, _: Copies(s, 1)))
+    assert max(kernel.inputs[0].lanes for kernel in net["fork"].foldings()) * 8 == WIDEST_BEAT
+
+
+def mixed_foldings() -> Design:
+    """Convolution and fully connected units whose lanes meet in none, one and two converters."""
+    fields = {
+        "conv_window": {"lanes": 2},
+        "conv": {"pe": 3, "simd": 6},
+        "conv_act": {"pe": 2},
+        "pool_window": {"lanes": 3},
+        "pool": {"lanes": 6},
+        "hidden": {"pe": 4, "simd": 8},
+        "hidden_act": {"pe": 6},
+        "scores": {"pe": 4, "simd": 4},
+    }
+    return refold(CONV, {name: replace(CONV[name], **values) for name, values in fields.items()})
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_cpp_of_a_folded_network(fused: bool) -> None:
+    design = mixed_foldings()
+    assert {name[-1] for name in converter_names(design)} == {"0", "1"}
+    if fused:
+        whole = fuse_thresholds(CONV)
+        kept = {n.name: replace(whole[n.name], **design[n.name].folding) for n in whole.nodes}
+        design = refold(whole, kept)
+    frames = frames_for(design, 6, 3)
+    (found,) = run_cpp(design, frames)
+    np.testing.assert_array_equal(found, CONV.simulate(frames))
+    assert len(np.unique(found, axis=0)) > 3, "the test's network always says the same"
+
+
+def test_cpp_of_two_outputs() -> None:
+    fields = {"fork": {"lanes": 3}, "left": {"pe": 2, "simd": 2}, "right": {"pe": 3, "simd": 6}}
+    design = refold(FORKED, {name: replace(FORKED[name], **values) for name, values in fields.items()})
+    assert len(converter_names(design)) == 3
+    frames = frames_for(design, 5, 4)
+    for found, expected in zip(run_cpp(design, frames), outputs_of(FORKED, frames), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+# fuse
+
+
+def test_fusing_keeps_the_meaning_and_leaves_no_threshold() -> None:
+    fused = fuse_thresholds(CONV)
+    assert [n.name for n in fused.nodes] == ["conv_window", "conv", "pool_window", "pool", "hidden", "scores"]
+    for name, activation in (("conv", "conv_act"), ("hidden", "hidden_act")):
+        assert fused[name].steps is CONV[activation].steps
+    assert fused["scores"].steps is None
+    same(CONV, fused)
+    assert fuse_thresholds(fused) is fused
+
+
+@PROPERTY
+@given(foldings_of(CONV), st.integers(0, 99))
+def test_fusing_a_folded_design_keeps_the_meaning(foldings: dict[str, Kernel], seed: int) -> None:
+    """A threshold behind a width converter stays; the others give their lanes to the unit."""
+    design = refold(CONV, foldings)
+    fused = fuse_thresholds(design)
+    same(CONV, fused, seed)
+    for name, activation in (("conv", "conv_act"), ("hidden", "hidden_act")):
+        behind = foldings[name].pe != foldings[activation].pe
+        assert (activation in {node.name for node in fused.nodes}) == behind
+        if not behind:
+            assert fused[name].folding == foldings[name].folding
+
+
+def test_what_is_not_fused() -> None:
+    source = Stream((3, 4), BIPOLAR)
+    rows = implement(Dot(source, random_values(BIPOLAR, (6, 4), 0), BIPOLAR))
+    assert isinstance(rows, MatrixVector)
+    (sums,) = rows.outputs
+    flat = Stream((18,), sums.type)
+    by_place = implement(Map(flat, random_steps(*rows.accumulator_range, 18, BIPOLAR, "mixed", 0)))
+    ends = [(Port(None), Port("unit")), (Port("unit"), Port("act")), (Port("act"), Port(None))]
+    other_channels = connect("other_channels", ends, [Node("unit", rows), Node("act", by_place)], source)
+    assert fuse_thresholds(other_channels) is other_channels
+
+    by_channel = Map(sums, random_steps(*rows.accumulator_range, 6, BIPOLAR, "mixed", 0))
+    shared = connect(
+        "shared",
+        [
+            (Port(None), Port("unit")),
+            (Port("unit"), Port("fork")),
+            (Port("fork", 0), Port("act")),
+            (Port("fork", 1), Port(None, 1)),
+            (Port("act"), Port(None, 0)),
+        ],
+        [Node("unit", rows), Node("fork", implement(Copies(sums, 2))), Node("act", implement(by_channel))],
+        source,
+    )
+    assert fuse_thresholds(shared) is shared
+
+    at_the_input = chain(
+        "at_the_input",
+        Stream((2, 3), IntType(4)),
+        ("act", lambda s, _: Map(s, random_steps(0, 15, 3, BIPOLAR, "mixed", 0))),
+    )
+    assert fuse_thresholds(at_the_input) is at_the_input
+
+    twice = chain(
+        "twice",
+        Stream((2, 3), BIPOLAR),
+        dot("unit", 4, 0),
+        act("first", IntType(2), 0),
+        ("second", lambda s, _: Map(s, random_steps(0, 3, 4, BIPOLAR, "falling", 0))),
+    )
+    fused = fuse_thresholds(twice)
+    assert [type(node.kernel) for node in fused.nodes[1:]] == [Threshold]
+    same(twice, fused)
+
+
+# fold
+
+DENSE = fuse_thresholds(dense_net((24, 36, 12)))
+CLOCK = 100.0
+
+
+def board(**facts: int) -> Board:
+    return BOARD.model_copy(update=facts)
+
+
+def cost(used: Resources) -> float:
+    """What `fold` calls cheap."""
+    return used.luts + 380 * used.bram36
+
+
+def fits(design: Design, on: Board) -> bool:
+    return max(shares(resources(design), on).values()) <= USABLE
+
+
+def every_folding(design: Design) -> list[tuple[int, Design]]:
+    """All combinations, with their intervals."""
+    nodes = without_converters(design)[0]
+    every = [
+        refold(design, dict(zip([node.name for node in nodes], kernels, strict=True)))
+        for kernels in product(*(node.kernel.foldings() for node in nodes))
+    ]
+    return [(interval(folded), folded) for folded in every]
+
+
+def refusal(design: Design, on: Board, fps: float | None) -> str:
+    with pytest.raises(FoldingError) as caught:
+        fold(design, on, CLOCK, fps)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("pace", [20_000, 1234, 400, 237])
+def test_fold_meets_the_frame_rate_and_keeps_the_meaning(pace: int) -> None:
+    folded = fold(CONV, BOARD, CLOCK, CLOCK * 1e6 / pace)
+    assert interval(folded) <= pace
+    assert fits(folded, BOARD)
+    assert folded.target == Target("pynq-z2", "xc7z020clg400-1", CLOCK)
+    same(CONV, folded)
+
+
+def test_fold_is_about_the_cheapest() -> None:
+    """Brute force over all foldings; units chosen one after the other may miss it by a few converter LUTs."""
+    every = [(pace, cost(resources(folded))) for pace, folded in every_folding(DENSE)]
+    exact = 0
+    paces = sorted({pace for pace, _ in every})
+    for pace in paces:
+        cheapest = min(one for reached, one in every if reached <= pace)
+        found = cost(resources(fold(DENSE, BOARD, CLOCK, CLOCK * 1e6 / pace)))
+        assert cheapest <= found <= 1.05 * cheapest
+        exact += found == cheapest
+    assert exact > len(paces) / 2
+
+
+def test_fold_of_one_kernel_is_the_cheapest() -> None:
+    single = dense_net((24, 36))
+    every = every_folding(single)
+    for pace in sorted({pace for pace, _ in every}):
+        cheapest = min(cost(resources(one)) for reached, one in every if reached <= pace)
+        assert cost(resources(fold(single, BOARD, CLOCK, CLOCK * 1e6 / pace))) == cheapest
+
+
+def test_fold_without_a_frame_rate_is_the_fastest_that_fits() -> None:
+    """Brute force over all foldings, on boards from too small to large enough for the fastest."""
+    every = [(pace, resources(folded)) for pace, folded in every_folding(DENSE)]
+    reached = set()
+    for luts in range(400, 4000, 150):
+        small = board(luts=luts)
+        fitting = [pace for pace, used in every if max(shares(used, small).values()) <= USABLE]
+        if fitting:
+            folded = fold(DENSE, small, CLOCK)
+            assert interval(folded) == min(fitting)
+            assert fits(folded, small)
+            reached.add(min(fitting))
+        else:
+            assert "nothing fits" in refusal(DENSE, small, None)
+    assert len(reached) > 5
+
+
+def paces_of(designs: Sequence[Node]) -> list[int]:
+    return sorted({folded.cycles.interval for node in designs for folded in node.kernel.foldings()})
+
+
+@pytest.mark.parametrize("bram36", [1, 4, 6, 140])
+@pytest.mark.parametrize("luts", [3000, 21_000, 30_000])
+def test_no_faster_pace_fits_than_the_one_found(luts: int, bram36: int) -> None:
+    """Deep weights need block RAM where a faster folding needs LUTs, so the faster one may fit alone."""
+    deep = fuse_thresholds(dense_net((64, 256, 256, 64)))
+    small = board(luts=luts, bram36=bram36)
+    met = []
+    for pace in paces_of(deep.nodes):
+        try:
+            folded = fold(deep, small, CLOCK, CLOCK * 1e6 / pace)
+        except FoldingError as error:
+            assert f"leave {pace:,} cycles a frame" in str(error)
+        else:
+            assert interval(folded) <= pace
+            assert fits(folded, small)
+            met.append(pace)
+    if met:
+        assert interval(fold(deep, small, CLOCK)) == met[0]
+        assert met == [pace for pace in paces_of(deep.nodes) if pace >= met[0]], "what is slower is easier"
+    else:
+        assert refusal(deep, small, None).endswith("nothing fits on pynq-z2")
+
+
+def test_too_fast_names_the_limiting_kernel_and_what_is_reachable() -> None:
+    slow = chain("slow", Stream((8, 8, 2), BIPOLAR), dot("one", 4, 0), dot("two", -6, 1, IntType(2, True)))
+    assert {node.name: min(k.cycles.interval for k in node.kernel.foldings()) for node in slow.nodes} == {
+        "one": 64,
+        "two": 1,
+    }
+    assert refusal(slow, BOARD, 5e6) == (
+        "5,000,000 fps at 100 MHz leave 20 cycles a frame: one takes 64 cycles at its widest folding; "
+        "reachable: 1,562,500 fps on pynq-z2"
+    )
+    assert interval(fold(slow, BOARD, CLOCK, 1_562_500)) == 64
+    assert refusal(slow, BOARD, 1_562_501).startswith(
+        "1,562,501 fps at 100 MHz leave 63 cycles a frame: one "
+    )
+
+
+def test_too_large_names_the_largest_kernel_and_what_is_reachable() -> None:
+    small = board(luts=2000)
+    best = fold(DENSE, small, CLOCK)
+    reachable = CLOCK * 1e6 / interval(best)
+    asked = CLOCK * 1e6
+    wanted = fold(DENSE, BOARD, CLOCK, asked)
+    assert interval(wanted) == 1
+    needs = resources(wanted).luts / 2000
+    assert refusal(DENSE, small, asked) == (
+        f"100,000,000 fps at 100 MHz leave 1 cycles a frame: it needs {needs:.0%} of the LUT of pynq-z2 "
+        f"(80% are planned with), most of it in fc0; reachable: {reachable:,.0f} fps on pynq-z2"
+    )
+    assert interval(fold(DENSE, small, CLOCK, reachable)) == interval(best)
+
+
+def test_a_board_that_holds_nothing() -> None:
+    text = refusal(DENSE, board(luts=100), None)
+    needs = resources(refold(DENSE, {})).luts / 100
+    assert text == (
+        f"it needs {needs:.0%} of the LUT of pynq-z2 (80% are planned with), most of it in fc0; "
+        "nothing fits on pynq-z2"
+    )
+    used = resources(fold(DENSE, BOARD, CLOCK, 1000))
+    assert refusal(DENSE, board(flipflops=100), 1000) == (
+        f"1,000 fps at 100 MHz leave 100,000 cycles a frame: it needs {used.flipflops}% of the FF of pynq-z2 "
+        "(80% are planned with), most of it in fc1; nothing fits on pynq-z2"
+    )
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, nan, inf])
+def test_what_is_no_frame_rate(fps: float) -> None:
+    assert refusal(DENSE, BOARD, fps) == f"fps={fps:g} is not a frame rate; legal: above 0"
+
+
+def test_a_board_without_dsps_is_no_obstacle() -> None:
+    assert interval(fold(DENSE, board(dsps=0), CLOCK)) == interval(fold(DENSE, BOARD, CLOCK)) == 1
+    assert shares(Resources(dsps=1), board(dsps=0))["DSP"] > USABLE
+
+
+def test_interval_and_resources_are_those_of_the_kernels() -> None:
+    design = mixed_foldings()
+    assert interval(design) == max(node.kernel.cycles.interval for node in design.nodes)
+    used = resources(design)
+    assert used.luts == sum(node.kernel.resources.luts for node in design.nodes)
+    assert used.bram36 == sum(node.kernel.resources.bram36 for node in design.nodes)
+    assert shares(Resources(53200, 53200, 70, 22), BOARD) == {"LUT": 1, "FF": 0.5, "BRAM": 0.5, "DSP": 0.1}
