@@ -77,8 +77,8 @@ def import_bnnpynq(path: str | Path, fuse: bool = True) -> Design:
         design = _build(arrays, Path(path).stem)
     except KeyError as error:
         raise ModelError(f"{path}: array {error} is missing") from error
-    except (ValueError, IndexError) as error:
-        raise ModelError(f"{path}: its arrays do not fit together: {error}") from error
+    except (BuildError, ValueError, IndexError) as error:
+        raise ModelError(f"{path}: {error}") from error
     return fuse_thresholds(design) if fuse else design
 
 
@@ -107,7 +107,10 @@ def _input_shape(weights: tuple[int, ...]) -> tuple[int, ...]:
 def _layer(
     build: Builder, arrays: Mapping[str, Array], layer: str, port: Port, stream: Stream
 ) -> tuple[Port, Stream]:
-    weights = 2 * arrays[f"{layer}/weight_bits"].astype(np.int64) - 1
+    bits = arrays[f"{layer}/weight_bits"].astype(np.int64)
+    if np.any((bits != 0) & (bits != 1)):
+        raise ModelError(f"{layer}: weight bits other than 0 and 1")
+    weights = 2 * bits - 1
     pixels = stream.type != BIPOLAR
     if weights.ndim == 4:
         port, window = build.add(f"{layer}_window", Windows(stream, weights.shape[2:]), port)
@@ -115,10 +118,14 @@ def _layer(
         weights = weights.transpose(0, 2, 3, 1).reshape(len(weights), -1)
     elif stream.size == weights.shape[1]:
         stream = Stream((stream.size,), stream.type)
+    if stream.channels != weights.shape[1]:
+        raise ModelError(f"{layer}: takes {weights.shape[1]} inputs, {stream.channels} arrive")
     port, kernel = build.add(layer, Dot(stream, weights, BIPOLAR), port)
     (stream,) = kernel.outputs
     if f"{layer}/threshold" in arrays:
         thresholds = arrays[f"{layer}/threshold"].astype(np.int64)
+        if thresholds.shape != weights.shape[:1]:
+            raise ModelError(f"{layer}: {thresholds.size} thresholds for {len(weights)} channels")
         # x > t, and 2x > t, for integers x
         first_above = thresholds // 2 + 1 if pixels else thresholds + 1
         ones = np.ones((len(thresholds), 1), np.int64)
