@@ -149,7 +149,11 @@ def prelu(channels: int) -> nn.PReLU:
 
 
 def conv(
-    inputs: int, outputs: int, kernel: int | tuple[int, int] = 3, weight: type = BinaryWeight, **options: object
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int] = 3,
+    weight: type = BinaryWeight,
+    **options: object,
 ) -> qnn.QuantConv2d:
     """A convolution with random weights, binary and without bias unless asked for."""
     layer = qnn.QuantConv2d(inputs, outputs, kernel, weight_quant=weight, **{"bias": False, **options})

@@ -71,7 +71,7 @@ def test_fused_steps_apply_to_the_dot_product(layer: Dot, shape: str, output: In
 
 
 @MEANING
-@given(st.integers(9, 27), st.booleans(), st.sampled_from((*WEIGHTS, BIPOLAR)), st.integers(0, 999))
+@given(st.integers(9, 26), st.booleans(), st.sampled_from((*WEIGHTS, BIPOLAR)), st.integers(0, 999))
 def test_wide_sums_are_exact(bits: int, signed: bool, weight: IntType, seed: int) -> None:
     """Also beyond the 24 bits that float32 adds exactly."""
     kernel = unit(dot_layer(IntType(bits, signed), weight, (2, 3, 9), seed))

@@ -55,6 +55,8 @@ class TestContract(KernelContract):
         # signed and unsigned sources that the padding makes wider
         Windows(Stream((5, 5, 6), IntType(3, True)), (2, 2), (2, 3), (2, 0, 0, 1), pad_value=9),
         Windows(Stream((4, 5, 6), IntType(3)), (2, 3), pads=(1, 0, 2, 1), pad_value=-1),
+        # rows that no window uses arrive while the only kept row is being sent
+        Windows(Stream((3, 4, 6), IntType(3)), (1, 2), (3, 1)),
     )
 
     foldings_each = 4
@@ -123,6 +125,7 @@ def test_a_row_stays_until_its_last_window_and_comes_before_its_first(layer: Win
     """Phase by phase on rows alone; a phase must also not write where it reads (DEPENDENCE false)."""
     kernel = window(layer)
     beats = layer.source.shape[1] * kernel.channel_folds
+    assert kernel.buffer_rows.bit_count() == 1
     arrived, slots = 0, {}
     for phase, read in enumerate(kernel.reads):
         assert read % beats == 0
