@@ -89,7 +89,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, numpy {np.__version__}\n"
+        f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, numpy {np.__version__}\n"
     )
     print("| what | bnn2fpga | peer | peer's figure | ratio |\n|---|---:|---|---:|---:|")
     random = np.random.default_rng(0)

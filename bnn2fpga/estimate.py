@@ -24,7 +24,7 @@ class KernelEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's resources."""
+    """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's."""
 
     design: str
     board: str

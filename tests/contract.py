@@ -127,8 +127,8 @@ class KernelContract:
     layers: st.SearchStrategy[Any]
     """The layers of hypothesis; `always` come on top of them."""
     always: tuple[Any, ...] = ()
-    examples = 6
-    foldings_each = FOLDINGS
+    examples = 4
+    foldings_each = 4
     """Foldings of one kernel."""
 
     def variants(self, layer: Layer) -> Iterator[Kernel]:

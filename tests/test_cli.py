@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bnn2fpga.cli import main
-from tests.models import float_onnx, random_data, small_onnx, resize_onnx, text_file, truncated_onnx
+from tests.models import float_onnx, random_data, resize_onnx, small_onnx, text_file, truncated_onnx
 
 Run = Callable[..., tuple[int, str, str]]
 

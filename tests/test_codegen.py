@@ -382,5 +382,7 @@ def test_beats_of_the_widest_kind(tmp_path: Path) -> None:
         {"fork": replace(net["fork"], lanes=4096)},
     )
     frames = random_values(BIPOLAR, (2, 2, 4096), 0)
-    found = compiled(project(design), design, tmp_path).run(frames).outputs[0]
+    files = dict(project(design).files)
+    files["top.cpp"] += 'static_assert(AP_INT_MAX_W >= 4096, "told too late");\n'
+    found = compiled(Project(files), design, tmp_path).run(frames).outputs[0]
     np.testing.assert_array_equal(found, frames)

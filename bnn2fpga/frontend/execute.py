@@ -77,6 +77,8 @@ class Graph:
             model.ir_version = min(model.ir_version, self.model.model.ir_version or model.ir_version)
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 4
+            # waiting threads of so many sessions would take all of the processor
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._sessions[key] = onnxruntime.InferenceSession(
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )

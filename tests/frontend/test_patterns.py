@@ -42,7 +42,7 @@ from tests.frontend.nets import (
 
 FRAMES = 24
 SHAPE = (2, 7, 8)
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 
 Make = Callable[[], nn.Module]
 
@@ -508,12 +508,12 @@ def small(*layers: nn.Module, weight: type = SmallBinaryWeight) -> nn.Sequential
     )
 
 
-@every_seed
+@pytest.mark.parametrize("seed", (0, 1))  # with others a threshold is near, or all is 0
 def test_inexact_sums_are_built_where_no_threshold_is_near(seed: int) -> None:
     check_exact(seeded(lambda: small(affine(4)), seed), SHAPE, seed)
 
 
-@every_seed
+@pytest.mark.parametrize("seed", (0, 1))  # with others a threshold is near, or all is 0
 def test_scales_that_are_no_powers_of_two(seed: int) -> None:
     def make() -> nn.Module:
         first = [levels(4, step=0.1), conv(2, 4, weight=SmallBinaryWeight), affine(4), levels(3, step=0.3)]

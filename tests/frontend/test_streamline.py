@@ -1,114 +1,202 @@
-"""Transformations are checked by execution; FINN's silent errors are caught by name."""
+"""Transformations are taken from qonnx and FINN and trusted with nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from brevitas.nn import QuantConv2d, QuantIdentity
 from finn.transformation.qonnx.convert_qonnx_to_finn import ConvertQONNXtoFINN
 from finn.transformation.streamline import Streamline
+from finn.transformation.streamline.absorb import AbsorbTransposeIntoMultiThreshold
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopcount
-from qonnx.transformation.composed import ComposedTransformation
 from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.insert_topk import InsertTopK
 from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
+from qonnx.transformation.remove import RemoveIdentityOps
 from torch import nn
 
 from bnn2fpga.errors import TransformError
-from bnn2fpga.frontend import load, streamline
+from bnn2fpga.frontend import DEFAULT_TRANSFORMATIONS, load, streamline
+from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.streamline import random_input
-from bnn2fpga.training.layers import BinaryWeightQuant, UnsignedActQuant, sign
-from tests.models import SHAPE, small_net
+from tests.frontend.nets import Affine, affine, conv, dense, images, norm, sign
+from tests.frontend.test_patterns import SHAPE, biased, body, classes, seeded
 
-FINN = (
-    ConvertQONNXtoFINN(),
-    Streamline(),
-    LowerConvsToMatMul(),
+FINN: tuple[Transformation, ...] = (
     Streamline(),
     InferDataTypes(),
+    LowerConvsToMatMul(),
+    AbsorbTransposeIntoMultiThreshold(),
     ConvertBipolarMatMulToXnorPopcount(),
+    Streamline(),
 )
+"""What FINN's step_streamline does to a binary convolutional network."""
 
 
-def binary_convs(padding: int) -> ModelWrapper:
-    """Two binary convolutions behind one another, (1, 1, 6, 6) in."""
-    torch.manual_seed(0)
-    net = nn.Sequential(
-        QuantIdentity(act_quant=UnsignedActQuant, bit_width=4, max_val=1.0),
-        QuantConv2d(1, 8, 3, bias=False, weight_quant=BinaryWeightQuant),
-        sign(),
-        QuantConv2d(8, 8, 3, padding=padding, bias=False, weight_quant=BinaryWeightQuant),
-    )
-    return load(net, torch.zeros(1, *SHAPE))
-
-
-class Negate(Transformation):  # type: ignore[misc]
-    """Turns the first weights round."""
+class FinnStep(Transformation):
+    """All of `FINN` at once, as FINN's own builder applies it: nothing is executed in between."""
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        tensor = next(t for t in model.graph.initializer if len(t.dims) == 4)
-        model.set_initializer(tensor.name, -model.get_initializer(tensor.name))
+        for transformation in FINN:
+            model = model.transform(transformation)
         return model, False
 
 
-class Broken(Transformation):  # type: ignore[misc]
-    """Fails."""
+class NegateConstant(Transformation):
+    """Turns the sign of the network's last bias."""
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        raise AssertionError("cannot do this\nat all")
+        bias = model.get_nodes_by_op_type("Add")[-1].input[1]
+        model.set_initializer(bias, -model.get_initializer(bias))
+        return model, False
 
 
-def test_default_list_keeps_the_network_and_says_what_it_did() -> None:
-    model = load(small_net(), torch.zeros(1, *SHAPE))
-    nodes = len(model.graph.node)
-    streamlined, applied = streamline(model)
-    assert [one.name for one in applied][:2] == ["ExtractBiasFromConv", "GemmToMatMul"]
-    assert all(one.deviation == 0 for one in applied)
-    assert applied[0].nodes_before == nodes and applied[-1].nodes_after == len(streamlined.graph.node)
+class Raise(Transformation):
+    """Fails, with two lines to say."""
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        raise RuntimeError("first line\nthe reason")
 
 
-def test_finns_way_works_without_padding() -> None:
-    streamlined, applied = streamline(binary_convs(padding=0), FINN)
-    assert "XnorPopcountMatMul" in {node.op_type for node in streamlined.graph.node}
-    assert len(applied) == len(FINN)
+class RaiseNothing(Transformation):
+    """Fails without a word."""
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        raise AssertionError
 
 
-def test_finns_silent_error_with_zero_padding_is_caught() -> None:
-    """0 in a bipolar image becomes the bit 0, which is -1: FINN's step goes on without a word."""
-    step = ComposedTransformation([*FINN[2:]])
-    with pytest.raises(TransformError) as error:
-        streamline(binary_convs(padding=1), (*FINN[:2], step))
-    assert str(error.value).startswith(
-        "ComposedTransformation changes what the graph computes (16 of 16 random"
+class BreakGraph(Transformation):
+    """Leaves a graph that cannot be executed."""
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        model.graph.node[-1].input[0] = "nowhere"
+        return model, False
+
+
+class ScaleOutput(Transformation):
+    """Scales the last bias by a number near 1."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        bias = model.get_nodes_by_op_type("Add")[-1].input[1]
+        model.set_initializer(bias, model.get_initializer(bias) * np.float32(self.factor))
+        return model, False
+
+
+def tfc() -> nn.Module:
+    """Dense, binary, batch norms, as FINN's TFC; Gemm nodes from the biases."""
+    hidden = [layer for _ in range(2) for layer in (dense(24, 24), norm(24, nn.BatchNorm1d), sign())]
+    return nn.Sequential(
+        nn.Flatten(), sign(), dense(112, 24), sign(), *hidden, biased(dense(24, 5, bias=True))
     )
-    assert str(error.value).endswith("of the output's range); leave it out of the list")
 
 
-def test_step_by_step_the_graph_that_cannot_be_executed_is_named() -> None:
+def binary_net(padding: int) -> nn.Module:
+    """Nothing but +-1 and affine maps, so that FINN makes XNOR-popcounts of it."""
+    first = [sign(), conv(2, 4, padding=padding), affine(4, False), sign()]
+    return classes(nn.Sequential(*first, conv(4, 4, padding=padding), affine(4, False), sign()))
+
+
+def conv_net() -> nn.Module:
+    last = [sign(), biased(conv(4, 5, bias=True, padding=1)), sign()]
+    return classes(body(affine(4), nn.MaxPool2d(2), *last), Affine)
+
+
+def exported(make: object) -> ModelWrapper:
+    return load(seeded(make, 0), np.zeros((1, *SHAPE)))  # type: ignore[arg-type]
+
+
+def run(model: ModelWrapper) -> np.ndarray:
+    return Graph(model).execute(images(3, 50, *SHAPE))[Graph(model).output]
+
+
+@pytest.mark.parametrize("make", [tfc, conv_net, lambda: binary_net(1)])
+def test_default_list_leaves_the_network_as_it_is(make: object) -> None:
+    model = exported(make)
+    untouched = model.model.SerializeToString()
+    changed, applied = streamline(model)
+    assert model.model.SerializeToString() == untouched
+    np.testing.assert_allclose(run(changed), run(model), atol=1e-6)
+    assert [a.name for a in applied] == [type(t).__name__ for t in DEFAULT_TRANSFORMATIONS]
+    assert applied[0].nodes_before == len(model.graph.node)
+    assert applied[-1].nodes_after == len(changed.graph.node)
+    assert all(a.nodes_after == b.nodes_before for a, b in pairwise(applied))
+    assert all(0 <= a.deviation < 1e-6 for a in applied)
+    assert not {node.op_type for node in changed.graph.node} & {"Gemm", "Sub"}
+    assert all(len(node.input) == 2 for node in changed.get_nodes_by_op_type("Conv"))
+
+
+@pytest.mark.parametrize("steps", [FINN, (FinnStep(),)])
+def test_finns_transformations_plug_in(steps: Sequence[Transformation]) -> None:
+    """No false alarm: without padding FINN is exact, and its own nodes are executed as they want."""
+    model = exported(lambda: binary_net(0))
+    changed, applied = streamline(model, (ConvertQONNXtoFINN(), *steps))
+    assert "XnorPopcountMatMul" in {node.op_type for node in changed.graph.node}
+    assert all(a.deviation < 1e-6 for a in applied)
+
+
+def test_finns_silent_error_on_zero_padding_is_caught() -> None:
+    """The 0 of the border becomes -1 in FINN's XNOR-popcount; FINN's builder does not notice."""
     with pytest.raises(
-        TransformError, match=r"^LowerConvsToMatMul fails on this graph: .* must allow pad_val"
+        TransformError,
+        match=r"^FinnStep changes what the graph computes \(16 of 16 random frames differ, by up to "
+        r"[\d.]+ of the output's range\); leave it out of the list$",
     ):
-        streamline(binary_convs(padding=1), FINN)
+        streamline(exported(lambda: binary_net(1)), (ConvertQONNXtoFINN(), FinnStep()))
 
 
-def test_made_up_error_is_caught() -> None:
-    with pytest.raises(
-        TransformError, match=r"Negate changes what the graph computes \(\d+ of 16 random frames"
-    ):
-        streamline(binary_convs(padding=0), (Negate(),))
+def test_finns_zero_padding_step_by_step() -> None:
+    """Executed in between, it already fails where bipolar windows are padded with 0."""
+    with pytest.raises(TransformError, match=r"^LowerConvsToMatMul fails .* dtype must allow pad_val; leave"):
+        streamline(exported(lambda: binary_net(1)), (ConvertQONNXtoFINN(), *FINN))
 
 
-def test_failing_transformation_is_named() -> None:
-    with pytest.raises(TransformError) as error:
-        streamline(binary_convs(padding=0), (Broken(),))
-    assert str(error.value) == "Broken fails on this graph: at all; leave it out of the list"
+@pytest.mark.parametrize(
+    ("transformation", "text"),
+    [
+        (NegateConstant(), "NegateConstant changes what the graph computes (16 of 16 random frames differ,"),
+        (InsertTopK(k=1), "InsertTopK changes what the graph computes (16 of 16 random frames differ, by up"),
+        (ScaleOutput(1.01), "ScaleOutput changes what the graph computes"),
+        (Raise(), "Raise fails on this graph: the reason; leave it out of the list"),
+        (RaiseNothing(), "RaiseNothing fails on this graph: AssertionError; leave it out of the list"),
+        (BreakGraph(), "BreakGraph fails on this graph: "),
+    ],
+)
+def test_caught(transformation: Transformation, text: str) -> None:
+    model = exported(conv_net)
+    with pytest.raises(TransformError) as caught:
+        streamline(model, (*DEFAULT_TRANSFORMATIONS, transformation))
+    assert str(caught.value).startswith(text) and "\n" not in str(caught.value)
+    assert run(streamline(model)[0]).shape == (50, 6)
 
 
-def test_random_input_is_of_the_graphs_shape_and_repeats() -> None:
-    model = binary_convs(padding=0)
-    frames = random_input(model, 6)
-    assert frames.shape == (6, *SHAPE) and frames.dtype == np.float32
-    np.testing.assert_array_equal(frames, random_input(model, 6))
-    assert frames[::2].min() >= 0 and frames[::2].max() <= 1 < frames[1::2].max()
+def test_float_rounding_is_no_change() -> None:
+    _, applied = streamline(exported(conv_net), (*DEFAULT_TRANSFORMATIONS, ScaleOutput(1 + 1e-6)))
+    assert 0 < applied[-1].deviation < 1e-5
+
+
+def test_a_bias_that_decides_the_sign_of_zero_is_missed() -> None:
+    net = seeded(lambda: body(affine(4), sign(), conv(4, 3)), 0)
+    net[2].gain.data, net[2].bias.data = torch.ones(1, 4, 1, 1), torch.full((1, 4, 1, 1), -1e-6)
+    with pytest.raises(TransformError, match="RemoveIdentityOps changes what the graph computes"):
+        streamline(load(net, np.zeros((1, *SHAPE))), (RemoveIdentityOps(),))
+
+
+def test_random_input_is_of_the_annotated_type() -> None:
+    model = exported(lambda: nn.Sequential(sign(), conv(2, 4)))
+    floats = random_input(model, 40)
+    assert floats.shape == (40, *SHAPE) and floats.dtype == np.float32
+    assert floats[::2].min() >= 0 and floats[::2].max() <= 1 and floats[1::2].min() < -1
+    np.testing.assert_array_equal(random_input(model, 40), floats)
+    for kind, values in {"BIPOLAR": {-1, 1}, "TERNARY": {-1, 0, 1}, "UINT2": {0, 1, 2, 3}}.items():
+        model.set_tensor_datatype(model.graph.input[0].name, DataType[kind])
+        assert set(np.unique(random_input(model, 40))) == values

@@ -59,8 +59,6 @@ class TestContract(KernelContract):
         Windows(Stream((3, 4, 6), IntType(3)), (1, 2), (3, 1)),
     )
 
-    foldings_each = 4
-
 
 @MEANING
 @given(windows(), st.integers(0, 999))

@@ -46,8 +46,6 @@ class TestContract(KernelContract):
         Map(Stream((2, 6), IntType(4)), FLAT),
     )
 
-    foldings_each = 5
-
 
 @settings(max_examples=100, deadline=None)
 @given(mappings((1, 3, 5)), st.integers(0, 999))
