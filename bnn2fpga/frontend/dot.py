@@ -170,7 +170,7 @@ def _dot(
         )
     if signal.scale.size != 1 or signal.offset or signal.multiplier != 1:
         raise ModelError(
-            f"{node.name}: its input has no single scale; use one activation scale for the tensor"
+            f"{node.name}: its input has no single scale; put a quantizer with one scale in front of it"
         )
     if np.any(scales != scales[:1]):
         raise ModelError(

@@ -49,8 +49,9 @@ def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) 
     """The integer design of a loaded and streamlined `model`, every kernel at its smallest folding.
 
     Between two quantizers the design computes what QONNX execution computes. Where weights have scales
-    that make the graph's float32 sums inexact, a threshold that lies within their rounding is refused;
-    with `exact_sums` the exact integer sum decides there. Raises ModelError, naming the node.
+    that make the graph's float32 sums inexact, a threshold that lies within their rounding is refused,
+    and so is a top-1; with `exact_sums` the exact integer sum decides there. Raises ModelError, naming
+    the node.
     """
     return _Lowering(Graph(model), exact_sums).design(name)
 
@@ -125,7 +126,7 @@ class _Lowering:
     def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
         signal = next(value for value in inputs if isinstance(value, Signal))
         if node.op_type in OUTPUT:
-            return lower_output(self.graph, self.build, node, signal)
+            return lower_output(self.graph, self.build, node, signal, self.exact_sums)
         if any(self.graph.reads(name) for name in node.output[1:]):
             raise ModelError(f"{node.name}: its second output is not supported")
         if node.op_type in QUANTIZERS:

@@ -7,17 +7,28 @@ from typing import cast
 import numpy as np
 import onnx
 
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate
-from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.quantizer import attribute
 from bnn2fpga.frontend.signal import Result, Segment, Signal
 from bnn2fpga.layers import Top1
 
 
-def lower_output(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Result:
+def lower_output(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, exact_sums: bool
+) -> Result:
     """TopK, ArgMax or Softmax: the host's, but for the top-1 of scores that their integers order."""
-    if not (_is_top1(graph, node, signal) and _ordered_alike(graph, signal)):
+    scores = _scores(graph, signal)
+    selects = node.op_type in ("TopK", "ArgMax") and graph.reads(node.output[-1])
+    if selects and scores is not None and np.any(signal.rounding) and not exact_sums:
+        raise ModelError(
+            f"{node.name}: the rounding of the float sum in {signal.port.node} decides between equal "
+            "scores; make its scales powers of two, or allow exact_sums (--exact-sums: the first is taken)"
+        )
+    in_order = np.array_equal(signal.index.ravel(), np.arange(signal.index.size))
+    if scores is None or np.any(np.diff(scores) <= 0) or not in_order or not _is_top1(graph, node, signal):
         return Result(signal)
     port, kernel = build.add(node.name, Top1(signal.stream), signal.port)
     index = np.zeros(graph.shape(node.output[-1]), np.int64)
@@ -38,11 +49,10 @@ def _is_top1(graph: Graph, node: onnx.NodeProto, signal: Signal) -> bool:
     return bool(np.all(np.asarray(count if count is not None else 0) == 1))
 
 
-def _ordered_alike(graph: Graph, signal: Signal) -> bool:
-    """Whether every score is the same strictly rising function of its integer, in the stream's order."""
-    if signal.pools or not np.array_equal(signal.index.ravel(), np.arange(signal.index.size)):
-        return False
+def _scores(graph: Graph, signal: Signal) -> Array | None:
+    """The scores that the signal's points stand for; None if that differs from place to place."""
+    if signal.pools:
+        return None
     nodes = signal.segment.nodes
-    end = nodes[-1].output[0] if nodes else ""
-    values = evaluate(graph, signal, [], end).values
-    return bool(np.all(values == values[:, :1]) and np.all(np.diff(values[:, 0]) > 0))
+    values = evaluate(graph, signal, [], nodes[-1].output[0] if nodes else "").values
+    return values[:, 0] if np.all(values == values[:, :1]) else None

@@ -104,6 +104,10 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), nn.ReLU(), conv(4, 5)),
         ["Conv_1: float values reach it", "put a QuantIdentity in front of it"],
     ),
+    "sums into sums": (
+        lambda: body(conv(4, 5)),
+        ["Conv_1: its input has no single scale; put a quantizer with one scale in front of it"],
+    ),
     "a bias behind the quantizer": (
         lambda: body(affine(4), sign(), affine(4), conv(4, 5)),
         ["Conv_1: float values reach it", "put a QuantIdentity in front of it"],
@@ -372,7 +376,7 @@ def test_activation_scale_a_channel_before_a_convolution() -> None:
     model = loaded(affine(4), levels(2), conv(4, 5))
     node = model.get_nodes_by_op_type("Quant")[-1]
     model.set_initializer(node.input[1], np.array([0.5, 0.25, 1, 2], np.float32).reshape(1, 4, 1, 1))
-    with refusal("Conv_1: its input has no single scale; use one activation scale for the tensor"):
+    with refusal("Conv_1: its input has no single scale; put a quantizer with one scale in front of it"):
         lower(model)
 
 
