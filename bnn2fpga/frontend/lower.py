@@ -86,7 +86,7 @@ class _Lowering:
             )
         tensor = result.pending[0]
         assert isinstance(tensor, Segment)
-        if self.graph.shape(tensor.tensor) != tensor.index.shape:
+        if result.padding and self.graph.shape(tensor.tensor) != tensor.index.shape:
             raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
         host = GraphHost.of(self.graph, self.core_input, self.first, result)
         return fuse_thresholds(self.build.finish(name, [result.port], host))

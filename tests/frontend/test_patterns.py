@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from brevitas.quant import Int8BiasPerTensorFloatInternalScaling
@@ -169,6 +170,8 @@ CONVOLUTIONS: dict[str, Make] = {
     "dilation": binary_conv((3, 2), dilation=(2, 3), padding=(2, 1)),
     "padding same": binary_conv(3, padding="same"),
     "padded pixels": lambda: nn.Sequential(pixels(), conv(2, 4, padding=1), affine(4), sign(), conv(4, 5)),
+    "scaled signs": lambda: body(affine(4), sign(), Call(lambda x: 0.75 * x), conv(4, 5)),
+    "scaled levels": lambda: body(affine(4), levels(3, signed=True), Call(lambda x: x / 4), conv(4, 5)),
     "one channel": lambda: nn.Sequential(pixels(), conv(2, 1), affine(1), sign(), conv(1, 3)),
     "bias": lambda: then(
         nn.Sequential(pixels(), biased(conv(2, 4, bias=True)), sign(), biased(conv(4, 3, bias=True)), sign()),
@@ -400,6 +403,24 @@ def test_quantizer(bits: int, signed: bool, narrow: bool) -> None:
     design = check_exact(seeded(make, bits), SHAPE, bits)
     kind = design.edges[-2].stream.type
     assert (kind.bits, kind.signed) == (bits, signed)
+
+
+@pytest.mark.parametrize("kind", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_auto_pad(kind: str) -> None:
+    """PyTorch never exports it; even kernels and strides make one side wider."""
+
+    def make() -> nn.Module:
+        pool = nn.MaxPool2d(2, (2, 1))
+        return body(affine(4), sign(), conv(4, 5, (4, 3), stride=(1, 2)), affine(5), pool, sign())
+
+    exported = load(seeded(make, 0), np.zeros((1, *SHAPE)))
+    for node in [*exported.get_nodes_by_op_type("Conv")[1:], *exported.get_nodes_by_op_type("MaxPool")]:
+        kept = [a for a in node.attribute if a.name not in ("pads", "auto_pad")]
+        del node.attribute[:]
+        node.attribute.extend([*kept, onnx.helper.make_attribute("auto_pad", kind)])
+    del exported.graph.value_info[:]
+    exported.graph.output[0].type.tensor_type.ClearField("shape")
+    check_graph(load(exported), images(0, FRAMES, *SHAPE), 0)
 
 
 @every_seed
