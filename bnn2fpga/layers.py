@@ -83,7 +83,42 @@ class Regroup:
     lanes: int
 
 
-Layer = Dot | Windows | WindowMax | Map | Top1 | Copies | Regroup
+@dataclass(frozen=True)
+class Sum:
+    """left * 2**shifts[0] + right * 2**shifts[1] + offset, elementwise."""
+
+    source: Stream
+    other: Stream
+    shifts: tuple[int, int] = (0, 0)
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Concat:
+    """(…, A) and (…, B) to (…, A+B), channels behind one another."""
+
+    source: Stream
+    other: Stream
+
+
+@dataclass(frozen=True)
+class WindowSum:
+    """The sum of `taps` in every window and channel: (…, taps*C) to (…, C)."""
+
+    source: Stream
+    taps: int
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelDot:
+    """A dot product of its own for every channel: (…, taps*C) to (…, C), `weights` (C, taps)."""
+
+    source: Stream
+    weights: Ints
+    weight_type: IntType
+
+
+Layer = Dot | Windows | WindowMax | Map | Top1 | Copies | Regroup | Sum | Concat | WindowSum | ChannelDot
 
 
 def dot_range(weights: Ints, source: IntType) -> tuple[int, int]:

@@ -1,0 +1,68 @@
+"""Where a residual meets its branch: two streams added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.layers import Layer, Sum
+
+
+@dataclass(frozen=True)
+class AddStreams(Kernel):
+    """left * 2**shifts[0] + right * 2**shifts[1] + offset; the shifts bring both to one grid."""
+
+    shape: tuple[int, ...]
+    left: IntType
+    right: IntType
+    shifts: tuple[int, int]
+    offset: int
+    lanes: int = 1
+
+    summary = "adds two streams, each shifted left to a common grid"
+    template = "add_streams.hpp.j2"
+    folding_fields = ("lanes",)
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Sum):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.other.type, layer.shifts, layer.offset)
+
+    def __post_init__(self) -> None:
+        check_folding("lanes", self.lanes, self.shape[-1], "channels")
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.left, self.lanes), Stream(self.shape, self.right, self.lanes))
+
+    @property
+    def output_type(self) -> IntType:
+        """Holds the sum of the extremes."""
+        left, right = self.shifts
+        low = (self.left.low << left) + (self.right.low << right) + self.offset
+        return IntType.holding(low, (self.left.high << left) + (self.right.high << right) + self.offset)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.output_type, self.lanes),)
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        left, right = (array.astype(self.output_type.dtype) for array in arrays)
+        return ((left << self.shifts[0]) + (right << self.shifts[1]) + self.offset,)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def resources(self) -> Resources:
+        bits = self.outputs[0].bits
+        return Resources(luts=bits + 30, flipflops=bits + 20)
+
+    def foldings(self) -> Iterator[Self]:
+        for lanes in lane_counts(self.shape[-1], self.output_type.bits):
+            yield replace(self, lanes=lanes)

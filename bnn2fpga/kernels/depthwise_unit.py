@@ -1,0 +1,48 @@
+"""Depthwise convolution: every channel has a kernel of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from bnn2fpga.ir import BIPOLAR, Ints, IntType
+from bnn2fpga.kernel import Resources, memory
+from bnn2fpga.layers import ChannelDot, Layer, dot_range
+from bnn2fpga.window_reducer import WindowReducer
+
+
+@dataclass(frozen=True, eq=False)
+class DepthwiseUnit(WindowReducer):
+    """The dot product of every window with `weights` (C, taps) of 1 or 2 bits, channel by channel."""
+
+    weights: Ints = field(default_factory=lambda: np.ones((1, 1), np.int8))
+    weight_type: IntType = BIPOLAR
+
+    summary = "depthwise convolution: a 1 or 2 bit kernel of its own for every channel"
+    template = "depthwise_unit.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, ChannelDot) or layer.weight_type.bits > 2:
+            return None
+        taps = layer.weights.shape[1]
+        return cls(layer.source.shape, layer.source.type, taps, 1, layer.weights, layer.weight_type)
+
+    @property
+    def kept_type(self) -> IntType:
+        low, high = dot_range(self.weights, self.source_type)
+        return IntType.holding(min(low, 0), max(high, 0))
+
+    def reduce(self, taps: Ints) -> Ints:
+        return (taps.astype(np.int64) * self.weights.T).sum(axis=-2)
+
+    @property
+    def resources(self) -> Resources:
+        return super().resources + memory(self.taps * self.channel_folds, self.lanes * self.weight_type.bits)
+
+    @property
+    def tiles(self) -> Ints:
+        """(taps * channel folds, lanes): the weights in the order of the beats."""
+        return self.weights.T.reshape(self.taps * self.channel_folds, self.lanes)

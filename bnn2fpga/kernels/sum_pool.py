@@ -1,0 +1,34 @@
+"""Average pooling without the division: the sum of every window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from bnn2fpga.ir import Ints, IntType
+from bnn2fpga.layers import Layer, WindowSum
+from bnn2fpga.window_reducer import WindowReducer
+
+
+@dataclass(frozen=True, eq=False)
+class SumPool(WindowReducer):
+    """The sum of every window and channel: an average whose 1/taps goes into the scale.
+
+    A global pool is the sum over one window as large as the image.
+    """
+
+    summary = "sum pool: average pooling, over windows or the whole image, without a division"
+    template = "sum_pool.hpp.j2"
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, WindowSum):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.taps)
+
+    @property
+    def kept_type(self) -> IntType:
+        return IntType.holding(min(0, self.taps * self.source_type.low), self.taps * self.source_type.high)
+
+    def reduce(self, taps: Ints) -> Ints:
+        return taps.sum(axis=-2, dtype=self.kept_type.dtype)

@@ -1,0 +1,70 @@
+"""What the kernels share that make one value a channel of every window."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+
+
+@dataclass(frozen=True, eq=False)
+class WindowReducer(Kernel):
+    """(…, taps*C) windows to (…, C), `lanes` channels a beat; one value a channel is kept between the taps."""
+
+    source_shape: tuple[int, ...]
+    source_type: IntType
+    taps: int
+    lanes: int = 1
+
+    folding_fields = ("lanes",)
+
+    def __post_init__(self) -> None:
+        check_folding("lanes", self.lanes, self.channels, "channels")
+
+    @property
+    def channels(self) -> int:
+        """C, the channels of one tap."""
+        return self.source_shape[-1] // self.taps
+
+    @property
+    def channel_folds(self) -> int:
+        """Beats of one tap."""
+        return self.channels // self.lanes
+
+    @property
+    @abstractmethod
+    def kept_type(self) -> IntType:
+        """The type of the value kept, and put out in the end."""
+
+    @abstractmethod
+    def reduce(self, taps: Ints) -> Ints:
+        """(…, taps, C) to (…, C)."""
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.source_shape, self.source_type, self.lanes),)
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream((*self.source_shape[:-1], self.channels), self.kept_type, self.lanes),)
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        taps = arrays[0].reshape(*arrays[0].shape[:-1], self.taps, self.channels)
+        return (self.reduce(taps).astype(self.kept_type.dtype),)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, (self.taps - 1) * self.channel_folds + 1)
+
+    @property
+    def resources(self) -> Resources:
+        bits = self.outputs[0].bits
+        return Resources(luts=2 * bits + 60, flipflops=2 * bits + 40) + memory(self.channel_folds, bits)
+
+    def foldings(self) -> Iterator[Self]:
+        for lanes in lane_counts(self.channels, max(self.source_type.bits, self.kept_type.bits)):
+            yield replace(self, lanes=lanes)
