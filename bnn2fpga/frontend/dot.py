@@ -15,7 +15,8 @@ from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.quantizer import attribute
 from bnn2fpga.frontend.signal import Parameter, Segment, Signal, raster_index
 from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
-from bnn2fpga.layers import Dot, Windows
+from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
+from bnn2fpga.layers import ChannelDot, Dot, Windows
 from bnn2fpga.matrix_vector import MatrixVector
 
 CONFIDENCE = 4
@@ -42,7 +43,8 @@ def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: 
     in_order = np.empty_like(integers)
     in_order[order] = integers
     shape = (inputs,) if len(places) == 1 else (len(places), inputs)
-    result = _dot(build, node, signal, shape, in_order.T, scales, kind)
+    layer = Dot(Stream(shape, signal.stream.type), in_order.T, kind)
+    result = _dot(build, node, signal, layer, scales)
     graph_shape = (*signal.index.shape[:-1], integers.shape[1])
     index = np.arange(result.stream.size).reshape(graph_shape)
     return replace(result, pending=(Segment(node.output[0], index),))
@@ -53,9 +55,11 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
     integers, scales, kind = _weights(node, weights)
     if integers.ndim != 4:
         raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
-    if attribute(node, "group", 1) != 1:
+    group = attribute(node, "group", 1)
+    depthwise = group == signal.index.shape[1] == len(integers) and group != 1
+    if group != 1 and not depthwise:
         raise ModelError(
-            f"{node.name}: a grouped convolution (group={attribute(node, 'group', 1)}); legal: group 1"
+            f"{node.name}: a grouped convolution (group={group}); legal: group 1, or one group a channel"
         )
     if len(node.input) > 2:
         raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
@@ -69,9 +73,9 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         port, window = build.add(f"{node.name}_window", layer, port)
         image = window.outputs[0]
     flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
-    per_output = scales.reshape(len(integers), -1)
-    moved = replace(signal, port=port, stream=image)
-    result = _dot(build, node, moved, image.shape, flat, per_output.T, kind)
+    per_output = scales.reshape(len(integers), -1).T
+    conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind)
+    result = _dot(build, node, replace(signal, port=port, stream=image), conv, per_output)
     height, width, channels = result.stream.shape
     return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
 
@@ -157,12 +161,10 @@ def _dot(
     build: Builder,
     node: onnx.NodeProto,
     signal: Signal,
-    shape: tuple[int, ...],
-    weights: Ints,
+    layer: Dot | ChannelDot,
     scales: npt.NDArray[np.float64],
-    kind: IntType,
 ) -> Signal:
-    """Adds the dot product of `weights` (M, K); `scales` (K, M) must not vary along K."""
+    """Adds the dot products of `layer`, weights (M, K); `scales` (K, M) must not vary along K."""
     if not signal.bare:
         raise ModelError(
             f"{node.name}: float values reach it: no quantizer stands between it and the nodes before; "
@@ -176,9 +178,9 @@ def _dot(
         raise ModelError(
             f"{node.name}: weight scales vary within an output channel; use one a channel or tensor"
         )
-    source = Stream(shape, signal.stream.type)
-    port, kernel = build.add(node.name, Dot(source, weights, kind), signal.port)
-    assert isinstance(kernel, MatrixVector)
+    source, weights = layer.source, layer.weights
+    port, kernel = build.add(node.name, layer, signal.port)
+    assert isinstance(kernel, MatrixVector | DepthwiseUnit)
     scale = scales[0] * signal.scale.flat[0]
     multiplier, offset = kernel.dot_affine
     low, high = kernel.accumulator_range

@@ -13,11 +13,13 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.activation import lower_max_pool, lower_quantizer
+from bnn2fpga.frontend.average import lower_average_pool
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate
 from bnn2fpga.frontend.dot import lower_conv, lower_matmul
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.graph_host import GraphHost
+from bnn2fpga.frontend.join import lower_add, lower_concat
 from bnn2fpga.frontend.output import lower_output
 from bnn2fpga.frontend.quantizer import QUANTIZERS, Quantizer, attribute
 from bnn2fpga.frontend.signal import (
@@ -42,7 +44,8 @@ _ELEMENTWISE = """
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
 OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
-SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | OUTPUT | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad"})
+AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
+SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | OUTPUT | AVERAGE | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "Concat"})
 
 
 def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:
@@ -140,6 +143,10 @@ class _Lowering:
             return self._layout(node, signal)
         if node.op_type in ELEMENTWISE:
             return self._elementwise(node, [value for value in inputs if isinstance(value, Signal)])
+        if node.op_type == "Concat":
+            return self._concat(node, inputs)
+        if node.op_type in AVERAGE:
+            return lower_average_pool(self.graph, self.build, node, signal)
         if node.op_type == "MaxPool":
             return lower_max_pool(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
@@ -201,11 +208,10 @@ class _Lowering:
             raise ModelError(
                 f"{node.name}: stands between a Pad and the convolution; pad right before the convolution"
             )
-        for other in others:
-            if other.port != first.port or other.segment.tensor != first.segment.tensor:
-                raise ModelError(
-                    f"{node.name}: {node.op_type} joins two streams; joins are not supported yet"
-                )
+        if any(other.port != first.port or other.segment.tensor != first.segment.tensor for other in others):
+            if node.op_type == "Add":
+                return lower_add(self.graph, self.build, node, first, others[0])
+            raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
         if self.graph.shape(node.output[0]) != first.index.shape:
             raise ModelError(
                 f"{node.name}: a constant spreads its input to {self.graph.shape(node.output[0])}"
@@ -214,6 +220,16 @@ class _Lowering:
         for other in others:
             joined = joined.extended(*other.segment.nodes)
         return first.with_segment(joined.extended(node))
+
+    def _concat(self, node: onnx.NodeProto, inputs: list[Value]) -> Signal:
+        """Streams behind one another, two at a time."""
+        first, *others = inputs
+        for other in others:
+            if not isinstance(first, Signal) or not isinstance(other, Signal):
+                raise ModelError(f"{node.name}: concatenates a constant; legal: activations")
+            axis = cast(int, attribute(node, "axis", 1))
+            first = lower_concat(self.graph, self.build, node, axis, first, other)
+        return cast(Signal, first)
 
     def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
         """A constant border; the convolution behind it takes it over."""

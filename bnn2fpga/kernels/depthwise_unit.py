@@ -35,6 +35,16 @@ class DepthwiseUnit(WindowReducer):
         low, high = dot_range(self.weights, self.source_type)
         return IntType.holding(min(low, 0), max(high, 0))
 
+    @property
+    def dot_affine(self) -> tuple[int, int]:
+        """The output is the dot product itself."""
+        return (1, 0)
+
+    @property
+    def accumulator_range(self) -> tuple[int, int]:
+        """The exact smallest and largest dot product."""
+        return dot_range(self.weights, self.source_type)
+
     def reduce(self, taps: Ints) -> Ints:
         return (taps.astype(np.int64) * self.weights.T).sum(axis=-2)
 

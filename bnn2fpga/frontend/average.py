@@ -1,0 +1,61 @@
+"""Average pools: sums, whose 1/taps goes into the scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import onnx
+
+from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
+from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.linear import as_linear
+from bnn2fpga.frontend.quantizer import attribute
+from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.ir import Stream
+from bnn2fpga.layers import Windows, WindowSum
+
+
+def lower_average_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
+    """AveragePool without padding, or GlobalAveragePool, of an integer tensor."""
+    linear = as_linear(graph, signal)
+    if linear is None or linear.padding:
+        raise ModelError(f"{node.name}: averages float values; put a quantizer in front of it")
+    image = as_image(node, linear)
+    height, width, channels = image.shape
+    kernel = cast(tuple[int, int], tuple(cast(list[int], attribute(node, "kernel_shape", [height, width]))))
+    if any(explicit_pads(node, (height, width), kernel)) or attribute(node, "ceil_mode", 0):
+        raise ModelError(f"{node.name}: a padded average pool; legal: no padding, ceil_mode=0")
+    taps = kernel[0] * kernel[1]
+    if kernel == (height, width):
+        # one window as large as the image needs no memory for it
+        source, port, places = Stream((image.size,), image.type), linear.port, (1, 1)
+    else:
+        layer = Windows(image, kernel, pair(node, "strides"), dilation=pair(node, "dilations"))
+        port, window = build.add(f"{node.name}_window", layer, linear.port)
+        source, places = window.outputs[0], cast(tuple[int, int], window.outputs[0].shape[:2])
+    port, pool = build.add(node.name, WindowSum(source, taps), port)
+    stream = Stream((*places, channels), pool.outputs[0].type)
+    index = np.moveaxis(np.arange(stream.size).reshape(stream.shape), -1, 0)[None]
+    rounded = 0.0 if taps & (taps - 1) == 0 else 2.0**-22
+    return replace(
+        linear,
+        port=port,
+        stream=stream,
+        scale=linear.scale / taps,
+        offset=linear.offset * taps,
+        points=_sums(linear, taps, stream),
+        pending=(Segment(node.output[0], index),),
+        relative_rounding=linear.relative_rounding + rounded,
+        rounding=np.asarray(linear.rounding) + 0.0,
+    )
+
+
+def _sums(signal: Signal, taps: int, stream: Stream) -> np.ndarray:
+    """The integers that a sum of `taps` of the signal's points can be."""
+    step = signal.stream.type.step
+    low, high = taps * int(signal.points[0]), taps * int(signal.points[-1])
+    return np.arange(max(low, stream.type.low), min(high, stream.type.high) + 1, step)

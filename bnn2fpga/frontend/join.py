@@ -1,0 +1,101 @@
+"""Add and Concat of two streams: exact where both are integers on one grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log2
+
+import numpy as np
+import onnx
+
+from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.linear import as_linear
+from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.ir import Stream
+from bnn2fpga.layers import Concat, Sum
+
+WAY_OUT = "give both branches one scale, or scales whose ratio is a power of two"
+
+
+def lower_add(graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal, right: Signal) -> Signal:
+    """The sum of two integer tensors whose scales, channel by channel, differ by one power of two."""
+    left, right = _linear(graph, node, left), _linear(graph, node, right)
+    if left.index.shape != right.index.shape or not np.array_equal(left.index, right.index):
+        raise ModelError(f"{node.name}: adds tensors that arrive in different orders or shapes")
+    ratio = np.broadcast_arrays(left.scale / right.scale, np.ones(left.stream.channels))[0]
+    shift = log2(ratio[0])
+    if np.any(ratio != ratio[0]) or shift % 1 or abs(shift) > 16:
+        raise ModelError(
+            f"{node.name}: adds tensors of scales {left.scale.flat[0]:g} and {right.scale.flat[0]:g} (channel 0), "
+            f"which have no common integer grid; {WAY_OUT}"
+        )
+    up_left, up_right = max(0, int(shift)), max(0, -int(shift))
+    shifts = (up_left + log2(left.multiplier), up_right + log2(right.multiplier))
+    offset = (left.offset << up_left) + (right.offset << up_right)
+    layer = Sum(left.stream, _viewed(right, left.stream), (int(shifts[0]), int(shifts[1])), offset)
+    port, kernel = build.add(node.name, layer, left.port, right.port)
+    (stream,) = kernel.outputs
+    scale = np.minimum(left.scale, right.scale)
+    largest = max(-stream.type.low, stream.type.high)
+    exact = max(_significant(value) for value in np.ravel(scale)) + largest.bit_length() <= 24
+    own = 0.0 if exact else 2.0**-23
+    return Signal(
+        port,
+        stream,
+        scale,
+        np.arange(stream.type.low, stream.type.high + 1),
+        (Segment(node.output[0], left.index),),
+        rounding=np.asarray(left.rounding) + np.asarray(right.rounding),
+        relative_rounding=left.relative_rounding + right.relative_rounding + own,
+    )
+
+
+def lower_concat(
+    graph: Graph, build: Builder, node: onnx.NodeProto, axis: int, left: Signal, right: Signal
+) -> Signal:
+    """Two feature maps (1, C, …), or vectors, behind one another along the channels."""
+    if axis % left.index.ndim != 1:
+        raise ModelError(f"{node.name}: concatenates along axis {axis}; legal: 1, the channels")
+    left, right = _linear(graph, node, left), _linear(graph, node, right)
+    kinds, same = (left.stream.type, right.stream.type), np.array_equal(left.scale, right.scale)
+    plain = all((s.multiplier, s.offset, s.scale.size) == (1, 0, 1) for s in (left, right))
+    if kinds[0] != kinds[1] or not same or not plain:
+        raise ModelError(
+            f"{node.name}: concatenates {kinds[0]} of scale {left.scale.flat[0]:g} and {kinds[1]} of scale "
+            f"{right.scale.flat[0]:g}; quantize both alike in front of it"
+        )
+    counts = [signal.index.shape[1] for signal in (left, right)]
+    places = left.index.shape[2:]
+    if right.index.shape[2:] != places or any(
+        not np.array_equal(np.moveaxis(s.index[0], 0, -1).ravel(), np.arange(s.index.size)) for s in (left, right)
+    ):
+        raise ModelError(f"{node.name}: its inputs do not arrive pixel by pixel, channels last")
+    streams = [Stream((*places, count), kinds[0]) for count in counts]
+    port, kernel = build.add(node.name, Concat(streams[0], streams[1]), left.port, right.port)
+    (stream,) = kernel.outputs
+    index = np.moveaxis(np.arange(stream.size).reshape(stream.shape), -1, 0)[None]
+    return replace(left, port=port, stream=stream, pending=(Segment(node.output[0], index),))
+
+
+def _linear(graph: Graph, node: onnx.NodeProto, signal: Signal) -> Signal:
+    linear = as_linear(graph, signal)
+    if linear is None:
+        raise ModelError(
+            f"{node.name}: joins {signal.port.node} behind float nodes that are no exact integers "
+            f"(a bias off the grid, a slope or a rounded scale); quantize the branch in front of it"
+        )
+    return linear
+
+
+def _viewed(signal: Signal, like: Stream) -> Stream:
+    """The signal's stream under the other's shape; the order of its elements is the same."""
+    return Stream(like.shape, signal.stream.type)
+
+
+def _significant(value: float) -> int:
+    numerator = float(value).as_integer_ratio()[0]
+    return (numerator // (numerator & -numerator)).bit_length()
+
+
