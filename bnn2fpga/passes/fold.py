@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Design, Node, Target
-from bnn2fpga.kernel import Kernel, Resources
+from bnn2fpga.kernel import Kernel, Resources, memory
+from bnn2fpga.passes.fifos import SMALLEST, size_fifos
 from bnn2fpga.passes.widths import converters, refold, without_converters
 
 USABLE = 0.8
@@ -21,8 +22,9 @@ def interval(design: Design) -> int:
 
 
 def resources(design: Design) -> Resources:
-    """The kernels' resources added up; FIFOs of a few beats are not counted."""
-    return sum((node.kernel.resources for node in design.nodes), Resources())
+    """The kernels' resources and those of the FIFOs that are deeper than a few beats, added up."""
+    fifos = (memory(edge.depth, edge.stream.bits) for edge in design.edges if edge.depth > SMALLEST)
+    return sum((*(node.kernel.resources for node in design.nodes), *fifos), Resources())
 
 
 def shares(used: Resources, board: Board) -> dict[str, float]:
@@ -108,7 +110,7 @@ def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: i
         if best is None:
             return None
         chosen[node.name] = best
-    return refold(design, chosen)
+    return size_fifos(refold(design, chosen))
 
 
 def _first_fitting(
