@@ -97,6 +97,8 @@ def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
         "testbench.cpp": render("testbench.cpp.j2", design=design),
         "vitis_hls.tcl": render("vitis_hls.tcl.j2", design=design, part=part, clock_mhz=clock_mhz),
         "gcc/ap_axi_sdata.h": render("ap_axi_sdata.h.j2"),
+        "gcc/threads.cpp": render("threads.cpp.j2", design=design),
+        "gcc/threads/hls_stream.h": render("threads_stream.h.j2"),
     }
     for node in design.nodes:
         text = render(f"kernels/{node.kernel.template}", name=node.name, k=node.kernel)

@@ -53,11 +53,20 @@ class CppSimulator:
     executable: Path
 
     @classmethod
-    def compile(cls, design: Design, project: Path, executable: Path) -> CppSimulator:
-        """Compiles the project in folder `project`; a ToolError carries the compiler's first error."""
-        command = [find_gcc(), "-std=c++14", "-O1", "-w", "-DBNN2FPGA_COUNT_TRIPS"]
-        command += [f"-I{project}", f"-I{project / 'gcc'}", f"-I{header_folder()}"]
-        command += [str(project / "top.cpp"), str(project / "testbench.cpp"), "-o", str(executable)]
+    def compile(
+        cls, design: Design, project: Path, executable: Path, threads: bool = False
+    ) -> CppSimulator:
+        """Compiles the project in folder `project`; a ToolError carries the compiler's first error.
+
+        With `threads` every kernel runs in a thread of its own and the FIFOs have their planned depths,
+        so that a deadlock of the hardware is one of the simulation: `run` raises a ToolError then.
+        """
+        command = [find_gcc(), "-std=c++14", "-O1", "-w", f"-I{project}"]
+        if threads:
+            command += ["-pthread", f"-I{project / 'gcc/threads'}", str(project / "gcc/threads.cpp")]
+        else:
+            command += ["-DBNN2FPGA_COUNT_TRIPS", str(project / "top.cpp"), str(project / "testbench.cpp")]
+        command += [f"-I{project / 'gcc'}", f"-I{header_folder()}", "-o", str(executable)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             first = next(
