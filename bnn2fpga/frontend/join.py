@@ -69,7 +69,8 @@ def lower_concat(
     counts = [signal.index.shape[1] for signal in (left, right)]
     places = left.index.shape[2:]
     if right.index.shape[2:] != places or any(
-        not np.array_equal(np.moveaxis(s.index[0], 0, -1).ravel(), np.arange(s.index.size)) for s in (left, right)
+        not np.array_equal(np.moveaxis(s.index[0], 0, -1).ravel(), np.arange(s.index.size))
+        for s in (left, right)
     ):
         raise ModelError(f"{node.name}: its inputs do not arrive pixel by pixel, channels last")
     streams = [Stream((*places, count), kinds[0]) for count in counts]
@@ -97,5 +98,3 @@ def _viewed(signal: Signal, like: Stream) -> Stream:
 def _significant(value: float) -> int:
     numerator = float(value).as_integer_ratio()[0]
     return (numerator // (numerator & -numerator)).bit_length()
-
-

@@ -45,7 +45,14 @@ ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
 OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
 AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
-SUPPORTED = sorted(ELEMENTWISE | LAYOUT | QUANTIZERS | OUTPUT | AVERAGE | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "Concat"})
+SUPPORTED = sorted(
+    ELEMENTWISE
+    | LAYOUT
+    | QUANTIZERS
+    | OUTPUT
+    | AVERAGE
+    | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "Concat"}
+)
 
 
 def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:

@@ -39,7 +39,9 @@ class ConcatStreams(Kernel):
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
-        return tuple(Stream((*self.places, count), self.type, self.lanes) for count in (self.left, self.right))
+        return tuple(
+            Stream((*self.places, count), self.type, self.lanes) for count in (self.left, self.right)
+        )
 
     @property
     def outputs(self) -> tuple[Stream, ...]:

@@ -53,9 +53,7 @@ class CppSimulator:
     executable: Path
 
     @classmethod
-    def compile(
-        cls, design: Design, project: Path, executable: Path, threads: bool = False
-    ) -> CppSimulator:
+    def compile(cls, design: Design, project: Path, executable: Path, threads: bool = False) -> CppSimulator:
         """Compiles the project in folder `project`; a ToolError carries the compiler's first error.
 
         With `threads` every kernel runs in a thread of its own and the FIFOs have their planned depths,

@@ -56,20 +56,6 @@ def refusal(*parts: str, kind: type[BuildError] = ModelError) -> Iterator[None]:
         assert part in text, text
 
 
-class Residual(nn.Module):
-    """A shortcut around a convolution, of signs or of sums."""
-
-    def __init__(self, sums: bool) -> None:
-        super().__init__()
-        self.first, self.second, self.sums = conv(2, 4, padding=1), conv(4, 4, padding=1), sums
-        self.pixels, self.signs, self.end = pixels(), sign(), sign()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.first(self.pixels(x))
-        z = self.signs(y)
-        return self.end(self.second(z) + (y if self.sums else z))
-
-
 class Call2(nn.Module):
     """A function of what two networks make of the same input."""
 
@@ -118,25 +104,17 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     ),
     "grouped convolution": (
         lambda: body(affine(4), sign(), conv(4, 4, groups=2)),
-        ["Conv_1: a grouped convolution (group=2); legal: group 1"],
+        ["Conv_1: a grouped convolution (group=2); legal: group 1, or one group a channel"],
     ),
     "unsupported operator": (
-        lambda: body(affine(4), sign(), nn.AvgPool2d(2), conv(4, 5, 2)),
-        ["AveragePool_0: AveragePool is not supported; supported: Abs, Add,", "MaxPool,", "Where"],
+        lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2), conv(4, 5, 2)),
+        ["Resize_0: Resize is not supported; supported: Abs, Add,", "MaxPool,", "Where"],
     ),
     "one-dimensional convolution": (
         lambda: nn.Sequential(
             pixels(), nn.Flatten(2), QuantConv1d(2, 4, 3, bias=False, weight_quant=BinaryWeight)
         ),
         ["Conv_0: a 1-D convolution; legal: 2-D"],
-    ),
-    "residual of signs": (
-        lambda: Residual(False),
-        ["Add_0: Add joins two streams; joins are not supported yet"],
-    ),
-    "residual of sums": (
-        lambda: Residual(True),
-        ["Add_0: Add joins two streams; joins are not supported yet"],
     ),
     "two quantizers of the input": (
         lambda: Call2(pixels(), sign(), lambda a, b: a + b),
