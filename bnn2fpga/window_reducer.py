@@ -13,7 +13,7 @@ from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
 
 @dataclass(frozen=True, eq=False)
 class WindowReducer(Kernel):
-    """(…, taps*C) windows to (…, C), `lanes` channels a beat; one value a channel is kept between the taps."""
+    """(…, taps*C) windows to (…, C), `lanes` channels a beat; one value a channel is kept meanwhile."""
 
     source_shape: tuple[int, ...]
     source_type: IntType

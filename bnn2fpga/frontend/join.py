@@ -28,7 +28,8 @@ def lower_add(graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal, 
     shift = log2(ratio[0])
     if np.any(ratio != ratio[0]) or shift % 1 or abs(shift) > 16:
         raise ModelError(
-            f"{node.name}: adds tensors of scales {left.scale.flat[0]:g} and {right.scale.flat[0]:g} (channel 0), "
+            f"{node.name}: adds tensors of scales {left.scale.flat[0]:g} and "
+            f"{right.scale.flat[0]:g} (channel 0), "
             f"which have no common integer grid; {WAY_OUT}"
         )
     up_left, up_right = max(0, int(shift)), max(0, -int(shift))
