@@ -64,6 +64,8 @@ def test_files_of_a_project() -> None:
     assert sorted(project(forked()).files) == [
         "bnn2fpga.hpp",
         "gcc/ap_axi_sdata.h",
+        "gcc/threads.cpp",
+        "gcc/threads/hls_stream.h",
         "kernels/fork.hpp",
         "kernels/left.hpp",
         "kernels/right.hpp",
