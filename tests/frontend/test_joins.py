@@ -135,7 +135,7 @@ def test_exact_at_every_level(name: str, seed: int) -> None:
         ),
         (
             lambda: Net(lambda n, x: x + n.norm(n.a(n.s(x))), norm=affine(4)),
-            "Add_0: joins Conv_1 behind float nodes that are no exact integers",
+            "Add_1: joins Conv_1 behind float nodes that are no exact integers",
         ),
         (
             lambda: Net(lambda n, x: x + 0.3 * n.a(n.s(x))),
