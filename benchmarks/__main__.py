@@ -52,7 +52,7 @@ def lowering(name: str, model: ModelWrapper, repeats: int) -> None:
 
 
 def simulation(name: str, model: ModelWrapper, module: Any, frames: Any, qonnx_frames: int) -> None:
-    """Images a second of our numpy simulator, of qonnx's execution and of PyTorch eager."""
+    """Images a second of our numpy simulator, of qonnx, of our batched execution of the graph, of PyTorch."""
     from qonnx.core.onnx_exec import execute_onnx
 
     pipeline = Pipeline(model, Options())
@@ -68,7 +68,13 @@ def simulation(name: str, model: ModelWrapper, module: Any, frames: Any, qonnx_f
     single = qonnx_frames / seconds(one_by_one, 2)
     batched = len(frames) / seconds(lambda: graph.execute(frames), 2)
     row(f"{name}: simulate", f"{ours:,.0f} img/s", "qonnx, batch 1", f"{single:,.0f} img/s", ours / single)
-    row(f"{name}: simulate", f"{ours:,.0f} img/s", "qonnx, batched", f"{batched:,.0f} img/s", ours / batched)
+    row(
+        f"{name}: simulate",
+        f"{ours:,.0f} img/s",
+        "onnxruntime, batched",
+        f"{batched:,.0f} img/s",
+        ours / batched,
+    )
     if module is not None:
         with torch.no_grad():
             eager = len(frames) / seconds(lambda: module(torch.from_numpy(frames)), 2)
