@@ -185,7 +185,7 @@ def _dot(
     multiplier, offset = kernel.dot_affine
     low, high = kernel.accumulator_range
     largest = int(np.abs(weights).sum(axis=1).max()) * max(-source.type.low, source.type.high)
-    exact = max(map(_significant_bits, scale)) + largest.bit_length() <= 24
+    exact = max(map(significant_bits, scale)) + largest.bit_length() <= 24
     # float32 adds K products up in a random walk of roundings, each of the size of the partial sum's:
     # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
     unit = 0.0 if exact else CONFIDENCE * 2.0**-24
@@ -203,7 +203,7 @@ def _dot(
     )
 
 
-def _significant_bits(value: float) -> int:
+def significant_bits(value: float) -> int:
     """Bits of the mantissa without trailing zeros; 1 for a power of two."""
     numerator = float(value).as_integer_ratio()[0]
     return (numerator // (numerator & -numerator)).bit_length()

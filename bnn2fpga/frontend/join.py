@@ -10,6 +10,7 @@ import onnx
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.dot import significant_bits
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.linear import as_linear
 from bnn2fpga.frontend.signal import Segment, Signal
@@ -40,7 +41,7 @@ def lower_add(graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal, 
     (stream,) = kernel.outputs
     scale = np.minimum(left.scale, right.scale)
     largest = max(-stream.type.low, stream.type.high)
-    exact = max(_significant(value) for value in np.ravel(scale)) + largest.bit_length() <= 24
+    exact = max(significant_bits(value) for value in np.ravel(scale)) + largest.bit_length() <= 24
     own = 0.0 if exact else 2.0**-23
     return Signal(
         port,
@@ -94,8 +95,3 @@ def _linear(graph: Graph, node: onnx.NodeProto, signal: Signal) -> Signal:
 def _viewed(signal: Signal, like: Stream) -> Stream:
     """The signal's stream under the other's shape; the order of its elements is the same."""
     return Stream(like.shape, signal.stream.type)
-
-
-def _significant(value: float) -> int:
-    numerator = float(value).as_integer_ratio()[0]
-    return (numerator // (numerator & -numerator)).bit_length()
