@@ -13,7 +13,7 @@ def run_eagerly(module: Any, frames: Array, batch: int = 256) -> Array:
     """The module's outputs for frames (N, …), in evaluation mode; the module's mode is left as it was."""
     import torch
 
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
@@ -22,6 +22,7 @@ def run_eagerly(module: Any, frames: Array, batch: int = 256) -> Array:
                 for at in range(0, len(frames), batch)
             ]
     finally:
-        module.train(training)
+        for part, training in modes:
+            part.training = training
     # quantized layers may return Brevitas' QuantTensor, whose value is the plain tensor
     return np.concatenate([np.asarray(getattr(chunk, "value", chunk)) for chunk in chunks])

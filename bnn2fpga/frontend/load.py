@@ -9,7 +9,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.change_batchsize import ChangeBatchSize
@@ -68,10 +67,13 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
             raise ModelError(
                 f"{name}: Brevitas exports integers of 1 bit as -1 and +1; use QuantType.BINARY or 2 bits"
             )
-    example = torch.as_tensor(np.asarray(example_input))
+    try:
+        example = torch.as_tensor(example_input)[:1]
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise ModelError(f"example_input is a {type(example_input).__name__}, not an array (1, …)") from error
     if example.is_floating_point():
         example = example.to(torch.float32)
-    training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -85,7 +87,8 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
         raise ModelError(f"{type(module).__name__}: cannot be exported to QONNX: {reason}") from error
     finally:
         logger.setLevel(level)
-        module.train(training)
+        for part, training in modes:
+            part.training = training
     return ModelWrapper(exported)
 
 
@@ -95,7 +98,8 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
     inputs = [value.name for value in graph.input if value.name not in initialized]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(
-            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported"
+            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported "
+            "(a QuantTensor is several outputs: return_quant_tensor=False)"
         )
     try:
         with warnings.catch_warnings():

@@ -618,9 +618,11 @@ def test_any_batch_size() -> None:
 
 def test_a_module_stays_as_it_was() -> None:
     net = seeded(lambda: nn.Sequential(pixels(), conv(2, 4), norm(4), sign(), conv(4, 3)), 0).train()
+    net[2].eval()  # frozen statistics
     state = {name: value.clone() for name, value in net.state_dict().items()}
-    load(net, np.zeros((1, *SHAPE)))
-    assert net.training and all(torch.equal(state[name], value) for name, value in net.state_dict().items())
+    load(net, torch.zeros((5, *SHAPE), requires_grad=True))
+    assert [part.training for part in (net, *net)] == [True, True, True, False, True, True]
+    assert all(torch.equal(state[name], value) for name, value in net.state_dict().items())
 
 
 def test_a_saved_file_gives_the_same_design(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from brevitas.nn import QuantConv1d
+from brevitas.nn import QuantConv1d, QuantIdentity
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.gemm_to_matmul import GemmToMatMul
@@ -276,6 +276,14 @@ def test_module_without_example_input() -> None:
 def test_module_that_the_example_does_not_fit() -> None:
     with refusal("Sequential: cannot be exported to QONNX: ", "expected input"):
         load(body(sign()), np.zeros((1, 5, 7, 8)))
+    with refusal("Sequential: cannot be exported to QONNX: ", "expected input"):
+        load(body(sign()), np.zeros((2, 7, 8)))  # no batch axis
+
+
+@pytest.mark.parametrize("example", ["text", [[1, 2], [3]], 1.0, {}])
+def test_example_input_that_is_no_array(example: object) -> None:
+    with refusal(f"example_input is a {type(example).__name__}, not an array (1, …)"):
+        load(body(sign()), example)
 
 
 def test_module_with_one_bit_integers() -> None:
@@ -310,6 +318,8 @@ def test_dynamic_batch_is_fine() -> None:
 def test_several_outputs() -> None:
     with refusal("the graph has 1 inputs and 2 outputs; one of each is supported"):
         loaded(affine(4), sign(), Call(lambda x: (x, x + 1)))
+    with refusal("the graph has 1 inputs and 6 outputs", "return_quant_tensor=False"):
+        loaded(affine(4), QuantIdentity(return_quant_tensor=True))
 
 
 @pytest.mark.parametrize(
