@@ -12,6 +12,7 @@ import numpy as np
 
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import Ints, IntType, Stream
+from bnn2fpga.slopes import TwoSlopes
 from bnn2fpga.steps import Steps
 
 
@@ -60,6 +61,47 @@ class Map:
     steps: Steps
 
 
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """Two straight lines that meet, per channel: (…, C) to (…, C)."""
+
+    source: Stream
+    slopes: TwoSlopes
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """(x + offsets[c]) >> shift, limited to the range of `output`: (…, C) to (…, C)."""
+
+    source: Stream
+    offsets: Ints
+    shift: int
+    output: IntType
+
+
+@dataclass(frozen=True, eq=False)
+class Thermometer:
+    """(…, C) to bipolar (…, C*T): channel T*c + t is +1 where x[c] >= thresholds[c, t], else -1."""
+
+    source: Stream
+    thresholds: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class GatedDot:
+    """A dot product of 2-bit codes whose low bits count only where their high bits' sum is large.
+
+    A code 0 to 3 is two signs, high and low, and stands for 2 * high + low, that is -3, -1, 1, 3; -1 is
+    the border of an image and stands for 0. With M and L the dot products of the high and of the low
+    signs with `weights` (outputs, inputs) of -1 and +1, the result is 2 * M + (L where M >= gates, else 0).
+    FracBNN's precision-gated convolution: Zhang et al., FPGA 2021, arXiv 2012.12206.
+    """
+
+    source: Stream
+    weights: Ints
+    gates: Ints
+
+
 @dataclass(frozen=True)
 class Top1:
     """The place of the largest of C scores, the first one of equals: (C,) to (1,)."""
@@ -102,6 +144,14 @@ class Concat:
 
 
 @dataclass(frozen=True)
+class Split:
+    """(…, A+B) to (…, A) and (…, B), where A is `at`."""
+
+    source: Stream
+    at: int
+
+
+@dataclass(frozen=True)
 class WindowSum:
     """The sum of `taps` in every window and channel: (…, taps*C) to (…, C)."""
 
@@ -118,7 +168,24 @@ class ChannelDot:
     weight_type: IntType
 
 
-Layer = Dot | Windows | WindowMax | Map | Top1 | Copies | Regroup | Sum | Concat | WindowSum | ChannelDot
+Layer = (
+    Dot
+    | GatedDot
+    | ChannelDot
+    | Windows
+    | WindowMax
+    | WindowSum
+    | Map
+    | Bend
+    | Shift
+    | Thermometer
+    | Top1
+    | Copies
+    | Regroup
+    | Sum
+    | Concat
+    | Split
+)
 
 
 def dot_range(weights: Ints, source: IntType) -> tuple[int, int]:

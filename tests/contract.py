@@ -163,6 +163,10 @@ class KernelContract:
         for at in range(0, len(cases), BATCH):
             self.check_cases(cases[at : at + BATCH])
 
+    def inputs_of(self, kernel: Kernel, seed: int) -> list[Ints]:
+        """Random frames for every input port."""
+        return [random_values(s.type, (FRAMES, *s.shape), seed) for s in kernel.inputs]
+
     def cases(self, layer: Layer, seed: int) -> list[tuple[Kernel, int]]:
         """The chosen foldings of every variant, each with the seed of its inputs."""
         return [(f, seed) for kernel in self.variants(layer) for f in self.choose(kernel, seed)]
@@ -172,7 +176,7 @@ class KernelContract:
         inputs: list[Ints] = []
         expected: list[tuple[Kernel, Ints]] = []
         for kernel, seed in cases:
-            arrays = [random_values(s.type, (FRAMES, *s.shape), seed) for s in kernel.inputs]
+            arrays = self.inputs_of(kernel, seed)
             results = kernel.compute(*arrays)
             assert len(results) == len(kernel.outputs)
             for stream, result in zip(kernel.outputs, results, strict=True):

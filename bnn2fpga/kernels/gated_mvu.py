@@ -1,0 +1,86 @@
+"""FracBNN's fractional activation: the second bit counts only where the first one's sum is large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from bnn2fpga.ir import BIPOLAR, Ints, IntType
+from bnn2fpga.kernel import Resources, memory
+from bnn2fpga.layers import GatedDot, Layer
+from bnn2fpga.matrix_vector import MatrixVector
+
+CODES = IntType(2)
+CODES_AND_BORDER = IntType(3, signed=True)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedMvu(MatrixVector):
+    """Bipolar weights times 2-bit codes, see `layers.GatedDot`; both bits in the same pass.
+
+    The accumulator is the result itself, 2 * M + (L where M >= gates, else 0). The second pass of the
+    paper's engine would take as long with the gate shut as with it open; here it takes no time but a
+    second row of XNORs.
+    """
+
+    gates: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    summary = "gated fractional matrix-vector unit: 2-bit inputs, the low bits gated by the high bits' sum"
+    template = "gated_mvu.hpp.j2"
+    folding_fields = ("pe", "simd")
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, GatedDot) or layer.source.type not in (CODES, CODES_AND_BORDER):
+            return None
+        return cls(layer.source.shape, layer.source.type, layer.weights, BIPOLAR, gates=layer.gates)
+
+    @property
+    def masked(self) -> bool:
+        """Whether inputs can be the border."""
+        return self.source_type == CODES_AND_BORDER
+
+    @property
+    def accumulator_type(self) -> IntType:
+        return IntType.holding(*self.accumulator_range)
+
+    @property
+    def accumulator_range(self) -> tuple[int, int]:
+        """-3 to 3 an input."""
+        return -3 * self.columns, 3 * self.columns
+
+    @property
+    def dot_affine(self) -> tuple[int, int]:
+        """The accumulator is the result itself."""
+        return (1, 0)
+
+    def dot(self, x: Ints) -> Ints:
+        """2 * M + (L where M >= gates, else 0) for codes x (…, K): (…, M)."""
+        inside = x >= 0
+        high = super().dot(np.where(inside, 2 * (x >> 1) - 1, 0))
+        low = super().dot(np.where(inside, 2 * (x & 1) - 1, 0))
+        return 2 * high + np.where(high >= self.gates, low, 0)
+
+    @property
+    def luts_per_product(self) -> float:
+        return 6.8 if self.masked else 4.0
+
+    @property
+    def resources(self) -> Resources:
+        gate_bits = self.pe * self.gate_table_bits
+        gates = Resources(luts=gate_bits, flipflops=gate_bits) + memory(self.row_folds, gate_bits)
+        return super().resources + gates
+
+    @property
+    def gate_table_bits(self) -> int:
+        """Bits of one gate."""
+        return IntType.holding(-self.columns, self.columns + 1).bits
+
+    @property
+    def gate_table(self) -> list[list[int]]:
+        """[row fold][pe]: the gates; one that never, or always, opens lies just beyond the sums' range."""
+        gates = np.clip(self.gates, -self.columns, self.columns + 1)
+        table: list[list[int]] = gates.reshape(self.row_folds, self.pe).tolist()
+        return table
