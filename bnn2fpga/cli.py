@@ -37,7 +37,9 @@ app = typer.Typer(
 )
 out = Console(highlight=False)
 
-Model = Annotated[Path, typer.Argument(help="A QONNX file (.onnx) or a BNN-PYNQ parameter file (.npz).")]
+Model = Annotated[
+    Path, typer.Argument(help="A QONNX file (.onnx) or a BNN-PYNQ or FracBNN parameter file (.npz).")
+]
 BoardName = Annotated[str, typer.Option(help="A board by name, see `bnn2fpga boards`, or a .toml file.")]
 Fps = Annotated[
     float | None, typer.Option(help="Frames a second to reach; as fast as the board allows if absent.")

@@ -20,7 +20,7 @@ def compile(
 ) -> Design:
     """The integer design of `model`, folded for `board`.
 
-    `model` is the path of a QONNX file or of a BNN-PYNQ .npz, a qonnx ModelWrapper, or a Brevitas
+    `model` is the path of a QONNX file or of a BNN-PYNQ or FracBNN .npz, a qonnx ModelWrapper, or a Brevitas
     module, which needs `example_input` (1, …). Without `fps` the design is as fast as the board's
     resources allow. `exact_sums` is explained at `frontend.lower`. Raises a BuildError subclass.
     """

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import Ints
 
 
@@ -22,6 +24,12 @@ class Host(Protocol):
 
     def decode(self, y: Ints) -> npt.NDArray[Any]:
         """The graph's output for the core's output (N, …)."""
+
+
+def check_pixels(x: npt.NDArray[Any]) -> None:
+    """A BuildError unless `x` holds integers 0 to 255."""
+    if not np.issubdtype(x.dtype, np.integer) or (x.size and (x.min() < 0 or x.max() > 255)):
+        raise BuildError("pixels must be integers 0 to 255")
 
 
 @dataclass(frozen=True)

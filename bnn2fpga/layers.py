@@ -63,10 +63,14 @@ class Map:
 
 @dataclass(frozen=True, eq=False)
 class Bend:
-    """Two straight lines that meet, per channel: (…, C) to (…, C)."""
+    """Two straight lines that meet, per channel: (…, C) to (…, C).
+
+    `output` is a type that holds every result that occurs; None for those that the source's type allows.
+    """
 
     source: Stream
     slopes: TwoSlopes
+    output: IntType | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +84,15 @@ class Shift:
 
 
 @dataclass(frozen=True, eq=False)
-class Thermometer:
-    """(…, C) to bipolar (…, C*T): channel T*c + t is +1 where x[c] >= thresholds[c, t], else -1."""
+class Spread:
+    """(…, C) to (…, M): output channel m is step function m of input channel channels[m].
+
+    A thermometer code is of this kind: some bits for every number, each with a threshold of its own.
+    """
 
     source: Stream
-    thresholds: Ints
+    channels: Ints
+    steps: Steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +135,16 @@ class Regroup:
 
 @dataclass(frozen=True)
 class Sum:
-    """left * 2**shifts[0] + right * 2**shifts[1] + offset, elementwise."""
+    """left * 2**shifts[0] + right * 2**shifts[1] + offset, elementwise.
+
+    `output` is a type that holds every sum that occurs; None for those that the two types allow.
+    """
 
     source: Stream
     other: Stream
     shifts: tuple[int, int] = (0, 0)
     offset: int = 0
+    output: IntType | None = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,7 @@ Layer = (
     | Map
     | Bend
     | Shift
-    | Thermometer
+    | Spread
     | Top1
     | Copies
     | Regroup

@@ -28,7 +28,7 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """A model on its way: a path (.onnx, or a BNN-PYNQ .npz), a ModelWrapper or a Brevitas module."""
+    """A model on its way: a path (.onnx, or an .npz of `frontend.parameters`), a ModelWrapper or a module."""
 
     model: Any
     options: Options
@@ -63,10 +63,10 @@ class Pipeline:
     @cached_property
     def lowered(self) -> Design:
         """The integer design at its smallest folding."""
-        from bnn2fpga.frontend import import_bnnpynq, lower
+        from bnn2fpga.frontend import import_parameters, lower
 
         if self.imported:
-            return import_bnnpynq(self.model)
+            return import_parameters(self.model)
         stem = Path(self.model).stem if isinstance(self.model, str | Path) else type(self.model).__name__
         return lower(self.streamlined[0], self.options.name or stem, self.options.exact_sums)
 

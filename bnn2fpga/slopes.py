@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class TwoSlopes:
         values = self(np.concatenate([knees, *ends]))
         return values.min(axis=0), values.max(axis=0)
 
-    @property
+    @cached_property
     def terms(self) -> tuple[Ints, Ints]:
         """Signs -1, 0, +1 and exponents of the fewest powers of two that sum up to each slope.
 

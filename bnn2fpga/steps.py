@@ -7,6 +7,7 @@ V-shaped (PReLU with a negative slope) activations are all of this kind, each ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,22 @@ class Steps:
             thresholds[channel, :count] = np.repeat(points[at + 1], np.abs(height))
             signs[channel, :count] = np.repeat(np.sign(height), np.abs(height))
         return cls(levels[0].astype(np.int64), thresholds, signs, output)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Steps]) -> Steps:
+        """The functions of all `parts`, which have one output type, behind one another."""
+        count = max(part.count for part in parts)
+
+        def filled(table: Ints) -> Ints:
+            return np.pad(table, ((0, 0), (0, count - table.shape[1])), mode="edge")
+
+        signs = [np.pad(part.signs, ((0, 0), (0, count - part.count))) for part in parts]
+        return cls(
+            np.concatenate([part.base for part in parts]),
+            np.concatenate([filled(part.thresholds) for part in parts]),
+            np.concatenate(signs),
+            parts[0].output,
+        )
 
     @property
     def channels(self) -> int:

@@ -17,7 +17,7 @@ from bnn2fpga.frontend.quantizer import Quantizer, attribute
 from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.ir import Ints, IntType, Port, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Map, WindowMax, Windows
+from bnn2fpga.layers import Layer, Map, Spread, WindowMax, Windows
 from bnn2fpga.steps import Steps
 
 
@@ -45,9 +45,11 @@ def _mapped(
     """The signal's integers through steps; `levels` has a column a channel or one an element."""
     stream = signal.stream
     if levels.shape[1] != stream.channels:
+        if signal.repeats:
+            raise ModelError(f"{node.name}: treats the positions of repeated channels differently")
         scale = scale if scale.size == 1 else np.tile(scale, stream.pixels)
         stream = Stream((stream.size,), stream.type)
-    port = _map(build, node.name, signal.port, stream, levels, signal.points, kind)
+    port = _map(build, node.name, signal, stream, levels, kind)
     return _quantized(node, port, replace_type(stream, kind), scale, signal.index)
 
 
@@ -98,14 +100,17 @@ def _refuse_ambiguous(
             )
 
 
-def _map(
-    build: Builder, name: str, port: Port, stream: Stream, levels: Ints, points: Ints, kind: IntType
-) -> Port:
+def _map(build: Builder, name: str, signal: Signal, stream: Stream, levels: Ints, kind: IntType) -> Port:
+    """The `levels` at the signal's points, a column a channel of `stream`, as a step function."""
     try:
-        steps = Steps.read(levels, points, kind)
+        steps = Steps.read(levels, signal.points, kind)
     except BuildError as error:
         raise ModelError(f"{name}: {error}") from error
-    return build.add(name, Map(stream, steps), port)[0]
+    if signal.repeats:
+        layer: Layer = Spread(signal.repeats.source, signal.repeats.channels, steps)
+    else:
+        layer = Map(stream, steps)
+    return build.add(name, layer, signal.port)[0]
 
 
 def _quantized(node: onnx.NodeProto, port: Port, stream: Stream, scale: Array, index: Ints) -> Signal:
@@ -193,13 +198,14 @@ def _pooled(
     top = kind.levels - 1
     if np.all(rises | falls):
         turned = np.where(falls, top - levels, levels)
-        port = _map(build, node.name, signal.port, signal.stream, turned, signal.points, kind)
+        port = _map(build, node.name, signal, signal.stream, turned, kind)
         port, stream = _emit_pool(build, pool, port, replace_type(signal.stream, kind))
         if falls.any():
             codes = np.arange(kind.levels)[:, None]
             points = np.arange(kind.low, kind.high + 1, kind.step)
+            pooled_signal = replace(signal, port=port, stream=stream, points=points)
             port = _map(
-                build, f"{node.name}_turn", port, stream, np.where(falls, top - codes, codes), points, kind
+                build, f"{node.name}_turn", pooled_signal, stream, np.where(falls, top - codes, codes), kind
             )
     elif np.all(np.diff(pooled, axis=0) >= 0):
         port, stream = _emit_pool(build, pool, signal.port, signal.stream)

@@ -26,6 +26,7 @@ import numpy as np
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.execute import Array
+from bnn2fpga.host import check_pixels
 from bnn2fpga.ir import BIPOLAR, Design, Ints, IntType, Port, Stream
 from bnn2fpga.layers import Dot, Map, WindowMax, Windows
 from bnn2fpga.passes.fuse import fuse_thresholds
@@ -49,8 +50,7 @@ class PixelHost:
             raise BuildError(
                 f"images of shape {x.shape} do not fit; legal: (N, {', '.join(map(str, self.input_shape))})"
             )
-        if not np.issubdtype(x.dtype, np.integer) or (x.size and (x.min() < 0 or x.max() > 255)):
-            raise BuildError("pixels must be integers 0 to 255")
+        check_pixels(x)
         return self.table[x]
 
     def decode(self, y: Ints) -> Array:

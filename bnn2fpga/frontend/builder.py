@@ -17,6 +17,7 @@ class Builder:
         self._kernels: dict[str, Kernel] = {}
         self._readers: dict[Port, list[Port]] = {}
         self._streams: dict[Port, Stream] = {}
+        self._origins: dict[str, tuple[Layer, tuple[Port, ...]]] = {}
 
     def open_input(self, stream: Stream) -> Port:
         """The design's next input port."""
@@ -31,16 +32,22 @@ class Builder:
             count += 1
             unique = f"{c_name(name)}_{count}"
         self._kernels[unique] = kernel
+        self._origins[unique] = (layer, sources)
         for index, source in enumerate(sources):
             self._readers.setdefault(source, []).append(Port(unique, index))
         for index, stream in enumerate(kernel.outputs):
             self._streams[Port(unique, index)] = stream
         return Port(unique), kernel
 
+    def origin(self, port: Port) -> tuple[Layer, tuple[Port, ...]] | None:
+        """The layer behind `port` and what feeds it; None for an input of the design."""
+        return None if port.node is None else self._origins[port.node]
+
     def finish(self, name: str, outputs: list[Port], host: Host) -> Design:
-        """The Design; the `outputs` are its output ports."""
+        """The Design; the `outputs` are its output ports. Kernels that nothing reads are left out."""
         for index, port in enumerate(outputs):
             self._readers.setdefault(port, []).append(Port(None, index))
+        self._drop_unread()
         for source, readers in list(self._readers.items()):
             if len(readers) > 1:
                 del self._readers[source]
@@ -54,6 +61,18 @@ class Builder:
             for reader in readers
         )
         return Design(c_name(name), self._in_order(edges), edges, host)
+
+    def _drop_unread(self) -> None:
+        read = {port.node for port in self._readers}
+        unread = [name for name in self._kernels if name not in read]
+        if unread:
+            for name in unread:
+                del self._kernels[name]
+            for port, readers in list(self._readers.items()):
+                self._readers[port] = [reader for reader in readers if reader.node not in unread]
+                if not self._readers[port]:
+                    del self._readers[port]
+            self._drop_unread()
 
     def _in_order(self, edges: tuple[Edge, ...]) -> tuple[Node, ...]:
         ordered: list[Node] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 from typing import cast
@@ -12,9 +13,11 @@ import onnx
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.grouped import lower_groups
 from bnn2fpga.frontend.quantizer import attribute
+from bnn2fpga.frontend.repeat import one_source, repeated
 from bnn2fpga.frontend.signal import Parameter, Segment, Signal, raster_index
-from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Port, Stream
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
 from bnn2fpga.layers import ChannelDot, Dot, Windows
 from bnn2fpga.matrix_vector import MatrixVector
@@ -55,27 +58,34 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
     integers, scales, kind = _weights(node, weights)
     if integers.ndim != 4:
         raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
-    group = attribute(node, "group", 1)
+    group = cast(int, attribute(node, "group", 1))
     depthwise = group == signal.index.shape[1] == len(integers) and group != 1
-    if group != 1 and not depthwise:
-        raise ModelError(
-            f"{node.name}: a grouped convolution (group={group}); legal: group 1, or one group a channel"
-        )
     if len(node.input) > 2:
         raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
     kernel = cast(tuple[int, int], integers.shape[2:])
     pads, pad_value = _pads(node, signal, kernel)
     image = as_image(node, signal)
     stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    copied = one_source(integers)
+    plain = stride == (1, 1) and not any(pads) and group == 1 and signal.padding is None
+    if copied is not None and plain and np.all(scales == scales.flat[0]) and signal.bare:
+        scaled = replace(signal, scale=signal.scale * scales.flat[0])
+        return repeated(node, scaled, signal.index[:, copied])
     port = signal.port
-    if kernel != (1, 1) or stride != (1, 1) or any(pads):
-        layer = Windows(image, kernel, stride, pads, dilation, pad_value)
-        port, window = build.add(f"{node.name}_window", layer, port)
-        image = window.outputs[0]
-    flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
+    layer = Windows(image, kernel, stride, pads, dilation, pad_value)
     per_output = scales.reshape(len(integers), -1).T
-    conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind)
-    result = _dot(build, node, replace(signal, port=port, stream=image), conv, per_output)
+    if group != 1 and not depthwise:
+        port, units = lower_groups(build, node.name, port, layer, integers, kind, group)
+        places = units[0].outputs[0].shape[:-1]
+        stream = Stream((*places, len(integers)), units[0].accumulator_type)
+        result = _summed(node, signal, port, stream, units, per_output)
+    else:
+        if kernel != (1, 1) or stride != (1, 1) or any(pads):
+            port, window = build.add(f"{node.name}_window", layer, port)
+            image = window.outputs[0]
+        flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
+        conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind)
+        result = _dot(build, node, replace(signal, port=port), conv, per_output)
     height, width, channels = result.stream.shape
     return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
 
@@ -142,12 +152,15 @@ def _pads(
 def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
     if weights.integers is None or weights.scales is None or weights.type is None:
         magnitude = np.abs(weights.values)
-        if not weights.values.size or magnitude.min() != magnitude.max() or not magnitude.max():
+        others = magnitude[magnitude > 0]
+        if not others.size or others.min() != others.max():
             raise ModelError(
                 f"{node.name}: float weights; quantize them to 1 or 2 bits "
                 "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
             )
-        return np.sign(weights.values).astype(np.int64), magnitude.astype(np.float64), BIPOLAR
+        scales = np.full(magnitude.shape, others[0], np.float64)
+        kind = BIPOLAR if others.size == magnitude.size else TERNARY
+        return np.sign(weights.values).astype(np.int64), scales, kind
     kind = weights.type
     if kind.bits > 2 or kind.low < -2 or kind.high > 1:
         raise ModelError(
@@ -164,7 +177,21 @@ def _dot(
     layer: Dot | ChannelDot,
     scales: npt.NDArray[np.float64],
 ) -> Signal:
-    """Adds the dot products of `layer`, weights (M, K); `scales` (K, M) must not vary along K."""
+    """Adds the dot products of `layer`, weights (M, K)."""
+    port, kernel = build.add(node.name, layer, signal.port)
+    assert isinstance(kernel, MatrixVector | DepthwiseUnit)
+    return _summed(node, signal, port, kernel.outputs[0], [kernel], scales)
+
+
+def _summed(
+    node: onnx.NodeProto,
+    signal: Signal,
+    port: Port,
+    stream: Stream,
+    units: Sequence[MatrixVector | DepthwiseUnit],
+    scales: npt.NDArray[np.float64],
+) -> Signal:
+    """The sums that `units` put on `stream`; `scales` (K, M) must not vary along K."""
     if not signal.bare:
         raise ModelError(
             f"{node.name}: float values reach it: no quantizer stands between it and the nodes before; "
@@ -178,27 +205,26 @@ def _dot(
         raise ModelError(
             f"{node.name}: weight scales vary within an output channel; use one a channel or tensor"
         )
-    source, weights = layer.source, layer.weights
-    port, kernel = build.add(node.name, layer, signal.port)
-    assert isinstance(kernel, MatrixVector | DepthwiseUnit)
     scale = scales[0] * signal.scale.flat[0]
-    multiplier, offset = kernel.dot_affine
-    low, high = kernel.accumulator_range
-    largest = int(np.abs(weights).sum(axis=1).max()) * max(-source.type.low, source.type.high)
+    multiplier, offset = units[0].dot_affine
+    lows, highs = zip(*(unit.accumulator_range for unit in units), strict=True)
+    kind = units[0].source_type
+    input_size = max(-kind.low, kind.high)
+    largest = max(int(np.abs(unit.weights).sum(axis=1).max()) for unit in units) * input_size
     exact = max(map(significant_bits, scale)) + largest.bit_length() <= 24
     # float32 adds K products up in a random walk of roundings, each of the size of the partial sum's:
     # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
     unit = 0.0 if exact else CONFIDENCE * 2.0**-24
-    terms = weights.shape[1]
+    terms = units[0].weights.shape[1]
     return Signal(
         port,
-        kernel.outputs[0],
+        stream,
         scale,
-        np.arange(low, high + 1),
+        np.arange(min(lows), max(highs) + 1),
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
-        rounding=unit * scale * terms * max(-source.type.low, source.type.high),
+        rounding=unit * scale * terms * input_size,
         relative_rounding=unit * sqrt(terms),
     )
 

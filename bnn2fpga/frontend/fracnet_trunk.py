@@ -32,6 +32,7 @@ from bnn2fpga.frontend.fracnet import (
     thermometer,
 )
 from bnn2fpga.ir import Ints, IntType
+from bnn2fpga.slopes import TwoSlopes
 
 Int64s = npt.NDArray[np.int64]
 
@@ -81,41 +82,6 @@ class Gauge:
 
 
 @dataclass(frozen=True, eq=False)
-class TwoSlopes:
-    """One of two straight lines per channel, of shifts and additions.
-
-    y = (sum over terms of signs * (z << shifts) + constants) >> slope_bits, an arithmetic shift. Line 0
-    serves z < breakpoint, line 1 the rest. `signs` (-1, 0, +1) and `shifts` (0 or more) have the shape
-    (2, terms, channels), `constants` (2, channels); they hold the half that makes the shift round half up.
-    """
-
-    breakpoint: Int64s
-    signs: Int64s
-    shifts: Int64s
-    constants: Int64s
-    slope_bits: int
-
-    @property
-    def slopes(self) -> Int64s:
-        """The lines' slopes times 2**slope_bits, (2, channels)."""
-        return (self.signs << self.shifts).sum(axis=1)
-
-    def __call__(self, z: Ints) -> Ints:
-        """y for `z` (..., channels)."""
-        lower, upper = (
-            line * z + constant for line, constant in zip(self.slopes, self.constants, strict=True)
-        )
-        return np.where(z < self.breakpoint, lower, upper) >> self.slope_bits
-
-    def bounds(self, reach: int) -> tuple[Int64s, Int64s]:
-        """The smallest and the largest y per channel for z from -reach to reach."""
-        knees = np.stack([self.breakpoint - 1, self.breakpoint])
-        ends = np.full_like(knees, reach) * np.array([[-1], [1]])
-        values = self(np.concatenate([np.clip(knees, -reach, reach), ends]))
-        return values.min(axis=0), values.max(axis=0)
-
-
-@dataclass(frozen=True, eq=False)
 class FoldedStage:
     """Trunk integers n to trunk integers: n becomes shortcut(n) + branch(2 M + L where M >= gate).
 
@@ -129,6 +95,17 @@ class FoldedStage:
     gate: Int64s
     branch: TwoSlopes
     gauge: Gauge
+
+    @property
+    def reach(self) -> int:
+        """The largest magnitude of a gated sum."""
+        return 27 * self.weights.shape[1]
+
+    @property
+    def branch_type(self) -> IntType:
+        """Holds what the branch adds."""
+        low, high = self.branch.bounds(-self.reach, self.reach)
+        return IntType.holding(int(low.min()), int(high.max()))
 
     def codes(self, trunk: Ints) -> Ints:
         """The 2-bit activation, 0 to 3."""
@@ -190,7 +167,7 @@ class FoldedTrunk:
         low = -high
         types = [IntType.holding(int(low.min()), int(high.max()))]
         for stage in self.stages:
-            below, above = stage.branch.bounds(27 * stage.weights.shape[1])
+            below, above = stage.branch.bounds(-stage.reach, stage.reach)
             low, high = np.tile(low, stage.stride) + below, np.tile(high, stage.stride) + above
             types.append(IntType.holding(int(low.min()), int(high.max())))
         return tuple(types)
@@ -257,36 +234,35 @@ def branch_lines(stage: Stage, gain: Floats, grid_bits: int, terms: int, slope_b
     shift is not in the branch: it is part of the next offset.
     """
     weight = stage.norm.weight.real / 3
-    breakpoint = -(stage.norm.bias.real + stage.rprelu.shift_x.real) / weight
+    knee = -(stage.norm.bias.real + stage.rprelu.shift_x.real) / weight
     upper = weight / gain * 2.0 ** (grid_bits + slope_bits)
-    slopes = np.stack([stage.rprelu.slope.real * upper, upper])
-    signs, shifts = signed_powers(slopes, terms)
-    mean = mean_beside(breakpoint, SPREAD * stage.weights.shape[1] ** 0.5)
-    shortfall = slopes * (mean - breakpoint) - (signs << shifts).sum(axis=1) * mean
+    lines = np.stack([stage.rprelu.slope.real * upper, upper])
+    slopes = sums_of_powers(lines, terms)
+    mean = mean_beside(knee, SPREAD * stage.weights.shape[1] ** 0.5)
+    shortfall = lines * (mean - knee) - slopes * mean
     constants = np.floor(shortfall + 0.5).astype(np.int64) + ((1 << slope_bits) >> 1)
-    return TwoSlopes(np.ceil(breakpoint).astype(np.int64), signs, shifts, constants, slope_bits)
+    return TwoSlopes(np.ceil(knee).astype(np.int64), slopes, constants, slope_bits)
 
 
-def mean_beside(breakpoint: Floats, spread: float) -> Floats:
-    """The means below and above `breakpoint` of a normal variable around 0; (2, channels)."""
-    edge = breakpoint / spread
+def mean_beside(knee: Floats, spread: float) -> Floats:
+    """The means below and above `knee` of a normal variable around 0; (2, channels)."""
+    edge = knee / spread
     density = np.exp(-(edge**2) / 2) / (2 * np.pi) ** 0.5
     below = np.array([(1 + erf(value / 2**0.5)) / 2 for value in edge])
     return spread * density * np.stack([-1 / np.maximum(below, RARE), 1 / np.maximum(1 - below, RARE)])
 
 
-def signed_powers(values: Floats, terms: int) -> tuple[Int64s, Int64s]:
-    """Signs -1, 0, +1 and exponents of `terms` powers of two that sum up next to the values (lines, n).
+def sums_of_powers(values: Floats, terms: int) -> Int64s:
+    """Integers next to `values`, each the sum of at most `terms` signed powers of two.
 
-    Each term is the power of two next to what is left, the larger one of two; 0 where less than 1/2 is
-    left. Both results have the shape (lines, terms, n).
+    Each term is the power of two next to what is left, the larger one of two; none where less than 1/2
+    is left.
     """
-    signs, shifts = [], []
+    total = np.zeros(values.shape, np.int64)
     for _ in range(terms):
-        magnitude = np.maximum(np.abs(values), 0.5)
-        shift = np.maximum(np.floor(np.log2(magnitude / 1.5)).astype(np.int64) + 1, 0)
-        sign = np.where(np.abs(values) < 0.5, 0, np.sign(values)).astype(np.int64)
-        values = values - (sign << shift)
-        signs.append(sign)
-        shifts.append(np.where(sign == 0, 0, shift))
-    return np.stack(signs, axis=1), np.stack(shifts, axis=1)
+        left = values - total
+        magnitude = np.maximum(np.abs(left), 0.5)
+        exponent = np.maximum(np.floor(np.log2(magnitude / 1.5)).astype(np.int64) + 1, 0)
+        sign = np.where(np.abs(left) < 0.5, 0, np.sign(left)).astype(np.int64)
+        total += sign << exponent
+    return total

@@ -22,6 +22,7 @@ from bnn2fpga.frontend.graph_host import GraphHost
 from bnn2fpga.frontend.join import lower_add, lower_concat
 from bnn2fpga.frontend.output import lower_output
 from bnn2fpga.frontend.quantizer import QUANTIZERS, Quantizer, attribute
+from bnn2fpga.frontend.repeat import join_quantizers, repeated
 from bnn2fpga.frontend.signal import (
     HostTensor,
     Padding,
@@ -42,7 +43,7 @@ _ELEMENTWISE = """
     Relu Round Selu Sigmoid Sign Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where
 """
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
-LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Tile", "Expand"})
 OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
 AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
 SUPPORTED = sorted(
@@ -141,6 +142,8 @@ class _Lowering:
             raise ModelError(f"{node.name}: its second output is not supported")
         if node.op_type in QUANTIZERS:
             return self._quantize(node, signal)
+        if signal.repeats and node.op_type not in LAYOUT | ELEMENTWISE:
+            raise ModelError(f"{node.name}: its input repeats channels; put a quantizer in front of it")
         if node.op_type in ("MatMul", "Conv"):
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
@@ -204,6 +207,8 @@ class _Lowering:
             raise ModelError(
                 f"{node.name}: gives shape {index.shape}; keep the first axis for the batch: (1, …)"
             )
+        if index.size != signal.index.size:
+            return repeated(node, signal, index)
         segment = Segment(node.output[0], index)
         if not signal.segment.nodes:
             return signal.with_segment(replace(segment, tensor=segment.tensor))
@@ -219,24 +224,46 @@ class _Lowering:
             if node.op_type == "Add":
                 return lower_add(self.graph, self.build, node, first, others[0])
             raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
-        if self.graph.shape(node.output[0]) != first.index.shape:
-            raise ModelError(
-                f"{node.name}: a constant spreads its input to {self.graph.shape(node.output[0])}"
-            )
+        if node.op_type == "Identity" and not first.segment.nodes:
+            return first.with_segment(Segment(node.output[0], first.index))
+        shape = self.graph.shape(node.output[0])
+        if shape != first.index.shape:
+            if shape[:1] != (1,) or others:
+                raise ModelError(
+                    f"{node.name}: gives shape {shape}; keep the first axis for the batch: (1, …)"
+                )
+            spread = repeated(node, first, np.broadcast_to(first.index, shape))
+            first = spread.with_segment(Segment(first.segment.tensor, spread.index))
         joined = first.segment
         for other in others:
             joined = joined.extended(*other.segment.nodes)
         return first.with_segment(joined.extended(node))
 
+    def _only_quantized(self, tensor: str) -> bool:
+        """Whether nothing but quantizers take `tensor`, at most elementwise nodes in front of them."""
+        readers = [node for node in self.graph.nodes if tensor in node.input]
+        return bool(readers) and all(
+            node.op_type in QUANTIZERS
+            or (node.op_type in ELEMENTWISE | LAYOUT and self._only_quantized(node.output[0]))
+            for node in readers
+        )
+
     def _concat(self, node: onnx.NodeProto, inputs: list[Value]) -> Signal:
         """Streams behind one another, two at a time."""
-        first, *others = inputs
+        axis = cast(int, attribute(node, "axis", 1))
+        signals = [value for value in inputs if isinstance(value, Signal)]
+        if len(signals) != len(inputs):
+            raise ModelError(f"{node.name}: concatenates a constant; legal: activations")
+        copies = all(s.port == signals[0].port and s.bare and not s.repeats for s in signals)
+        if copies and self._only_quantized(node.output[0]):
+            return repeated(node, signals[0], np.concatenate([s.index for s in signals], axis))
+        joined = join_quantizers(self.build, node, signals) if axis == 1 else None
+        if joined:
+            return joined
+        first, *others = signals
         for other in others:
-            if not isinstance(first, Signal) or not isinstance(other, Signal):
-                raise ModelError(f"{node.name}: concatenates a constant; legal: activations")
-            axis = cast(int, attribute(node, "axis", 1))
             first = lower_concat(self.graph, self.build, node, axis, first, other)
-        return cast(Signal, first)
+        return first
 
     def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
         """A constant border; the convolution behind it takes it over."""

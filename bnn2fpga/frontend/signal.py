@@ -66,6 +66,14 @@ class Padding:
 
 
 @dataclass(frozen=True, eq=False)
+class Repeats:
+    """A signal's stream is not what its port carries: that is `source`, whose channels[m] is channel m."""
+
+    source: Stream
+    channels: Ints
+
+
+@dataclass(frozen=True, eq=False)
 class Signal:
     """A tensor whose integers pass a port, and the float nodes that lead from them to the tensor.
 
@@ -85,6 +93,7 @@ class Signal:
     rounding: npt.NDArray[np.float64] | float = 0.0
     relative_rounding: float = 0.0
     padding: Padding | None = None
+    repeats: Repeats | None = None
 
     @property
     def segment(self) -> Segment:

@@ -20,6 +20,7 @@ class AddStreams(Kernel):
     right: IntType
     shifts: tuple[int, int]
     offset: int
+    output_type: IntType
     lanes: int = 1
 
     summary = "adds two streams, each shifted left to a common grid"
@@ -30,7 +31,13 @@ class AddStreams(Kernel):
     def implements(cls, layer: Layer) -> Self | None:
         if not isinstance(layer, Sum):
             return None
-        return cls(layer.source.shape, layer.source.type, layer.other.type, layer.shifts, layer.offset)
+        left, right = layer.source.type, layer.other.type
+        kind = layer.output
+        if kind is None:
+            up_left, up_right = layer.shifts
+            low = (left.low << up_left) + (right.low << up_right) + layer.offset
+            kind = IntType.holding(low, (left.high << up_left) + (right.high << up_right) + layer.offset)
+        return cls(layer.source.shape, left, right, layer.shifts, layer.offset, kind)
 
     def __post_init__(self) -> None:
         check_folding("lanes", self.lanes, self.shape[-1], "channels")
@@ -38,13 +45,6 @@ class AddStreams(Kernel):
     @property
     def inputs(self) -> tuple[Stream, ...]:
         return (Stream(self.shape, self.left, self.lanes), Stream(self.shape, self.right, self.lanes))
-
-    @property
-    def output_type(self) -> IntType:
-        """Holds the sum of the extremes."""
-        left, right = self.shifts
-        low = (self.left.low << left) + (self.right.low << right) + self.offset
-        return IntType.holding(low, (self.left.high << left) + (self.right.high << right) + self.offset)
 
     @property
     def outputs(self) -> tuple[Stream, ...]:

@@ -9,9 +9,10 @@ from typing import Self
 import numpy as np
 
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
-from bnn2fpga.layers import Layer, Thermometer
+from bnn2fpga.layers import Layer, Spread
+from bnn2fpga.steps import Steps
 
 
 def rounded_thresholds(step: int, count: int, half_even: bool) -> Ints:
@@ -27,66 +28,79 @@ def rounded_thresholds(step: int, count: int, half_even: bool) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class ThermometerEncoder(Kernel):
-    """(…, C) to bipolar (…, C*T): all T bits of `pe` channels in a beat."""
+    """(…, C) to (…, M), `lanes` outputs a beat: each a step function of one of the C numbers.
+
+    A pixel's numbers are kept while its outputs are sent, and read as fast as they are needed.
+    """
 
     source_shape: tuple[int, ...]
     source_type: IntType
-    thresholds: Ints
-    pe: int = 1
+    channels: Ints
+    steps: Steps
+    lanes: int = 1
 
-    summary = "thermometer encoder: one bit for every level that the input reaches"
+    summary = "thermometer encoder: several step functions of every number"
     template = "thermometer_encoder.hpp.j2"
-    folding_fields = ("pe",)
+    folding_fields = ("lanes",)
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
-        if not isinstance(layer, Thermometer):
+        if not isinstance(layer, Spread) or np.any(layer.channels > np.arange(len(layer.channels))):
             return None
-        return cls(layer.source.shape, layer.source.type, layer.thresholds)
+        return cls(layer.source.shape, layer.source.type, layer.channels, layer.steps)
 
     def __post_init__(self) -> None:
-        if len(self.thresholds) != self.channels:
-            raise FoldingError(f"thresholds of {len(self.thresholds)} channels for {self.channels}")
-        check_folding("pe", self.pe, self.channels, "channels")
+        if len(self.channels) != self.steps.channels:
+            raise FoldingError(f"{self.steps.channels} step functions for {len(self.channels)} channels")
+        check_folding("lanes", self.lanes, len(self.channels), "output channels")
 
     @property
-    def channels(self) -> int:
-        """C, of the input."""
-        return self.source_shape[-1]
+    def source_lanes(self) -> int:
+        """Numbers of an input beat: as many as the output beats need new ones."""
+        numbers = self.source_shape[-1]
+        needed = np.maximum.accumulate(self.sources.max(axis=1)) + 1
+        beats = np.arange(1, self.folds + 1)
+        return next(lanes for lanes in divisors(numbers) if np.all(needed <= beats * lanes))
 
     @property
-    def count(self) -> int:
-        """T, the bits of one number."""
-        return self.thresholds.shape[1]
+    def reads(self) -> int:
+        """Input beats of one pixel."""
+        return self.source_shape[-1] // self.source_lanes
 
     @property
-    def channel_folds(self) -> int:
-        """Beats of one pixel."""
-        return self.channels // self.pe
+    def folds(self) -> int:
+        """Trips of one pixel; each sends a beat."""
+        return len(self.channels) // self.lanes
+
+    @property
+    def sources(self) -> Ints:
+        """(folds, lanes): the place in the pixel of each output's number."""
+        return self.channels.reshape(self.folds, self.lanes)
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
-        return (Stream(self.source_shape, self.source_type, self.pe),)
+        return (Stream(self.source_shape, self.source_type, self.source_lanes),)
 
     @property
     def outputs(self) -> tuple[Stream, ...]:
-        return (Stream((*self.source_shape[:-1], self.channels * self.count), BIPOLAR, self.pe * self.count),)
+        return (Stream((*self.source_shape[:-1], len(self.channels)), self.steps.output, self.lanes),)
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
-        reached = arrays[0][..., None] >= self.thresholds
-        signs = np.where(reached, np.int8(1), np.int8(-1))
-        return (signs.reshape(*arrays[0].shape[:-1], self.channels * self.count),)
+        return (self.steps(arrays[0][..., self.channels]),)
 
     @property
     def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
+        return Cycles(self.outputs[0].beats, 1)
 
     @property
     def resources(self) -> Resources:
-        compared = self.pe * self.count * self.source_type.bits
-        logic = Resources(luts=compared // 2 + 30, flipflops=self.outputs[0].bits + 20)
-        return logic + memory(self.channel_folds, compared) if self.channel_folds > 1 else logic
+        compared = self.lanes * self.steps.count * self.source_type.bits
+        kept = self.source_shape[-1] * self.source_type.bits
+        logic = Resources(luts=compared // 2 + kept + 40, flipflops=self.outputs[0].bits + kept + 20)
+        return logic + memory(self.folds, compared) if self.folds > 1 else logic
 
     def foldings(self) -> Iterator[Self]:
-        for pe in lane_counts(self.channels, max(self.source_type.bits, self.count)):
-            yield replace(self, pe=pe)
+        for lanes in lane_counts(len(self.channels), self.steps.output.bits):
+            folded = replace(self, lanes=lanes)
+            if folded.inputs[0].bits <= WIDEST_BEAT:
+                yield folded

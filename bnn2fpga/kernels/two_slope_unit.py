@@ -22,6 +22,7 @@ class TwoSlopeUnit(Kernel):
     source_shape: tuple[int, ...]
     source_type: IntType
     slopes: TwoSlopes
+    output_type: IntType
     lanes: int = 1
 
     summary = "two straight lines per channel (PReLU, RPReLU) by shifts and additions"
@@ -32,14 +33,19 @@ class TwoSlopeUnit(Kernel):
     def implements(cls, layer: Layer) -> Self | None:
         if not isinstance(layer, Bend):
             return None
-        return cls(layer.source.shape, layer.source.type, layer.slopes)
+        kind = layer.output
+        if kind is None:
+            low, high = layer.slopes.bounds(layer.source.type.low, layer.source.type.high)
+            kind = IntType.holding(int(low.min()), int(high.max()))
+        return cls(layer.source.shape, layer.source.type, layer.slopes, kind)
 
     def __post_init__(self) -> None:
         if self.slopes.channels != self.channels:
             raise FoldingError(f"{self.slopes.channels} pairs of lines for {self.channels} channels")
         if not 0 <= self.slopes.shift <= 31 or self.sum_bits > 64:
             raise BuildError(
-                f"lines of {self.sum_bits} bits, shifted by {self.slopes.shift}; legal: 64 bits, shifts 0 to 31"
+                f"lines of {self.sum_bits} bits, shifted by {self.slopes.shift}; "
+                "legal: 64 bits, shifts 0 to 31"
             )
         check_folding("lanes", self.lanes, self.channels, "channels")
 
@@ -52,12 +58,6 @@ class TwoSlopeUnit(Kernel):
     def channel_folds(self) -> int:
         """Beats of one pixel."""
         return self.channels // self.lanes
-
-    @property
-    def output_type(self) -> IntType:
-        """Holds every result, so nothing saturates."""
-        low, high = self.slopes.bounds(self.source_type.low, self.source_type.high)
-        return IntType.holding(int(low.min()), int(high.max()))
 
     @property
     def inputs(self) -> tuple[Stream, ...]:

@@ -149,9 +149,11 @@ def biased(layer: nn.Module) -> nn.Module:
     return layer
 
 
-def binary_conv(*size: int, **options: object) -> Make:
+def binary_conv(*size: int, outputs: int = 5, **options: object) -> Make:
     """Sign, a binary convolution under test, sign, dense."""
-    return lambda: classes(body(affine(4), sign(), conv(4, 5, *size, **options), affine(5), sign()))
+    return lambda: classes(
+        body(affine(4), sign(), conv(4, outputs, *size, **options), affine(outputs), sign())
+    )
 
 
 def pad(value: float, *layers: nn.Module) -> Make:
@@ -173,6 +175,10 @@ CONVOLUTIONS: dict[str, Make] = {
     "scaled signs": lambda: body(affine(4), sign(), Call(lambda x: 0.75 * x), conv(4, 5)),
     "scaled levels": lambda: body(affine(4), levels(3, signed=True), Call(lambda x: x / 4), conv(4, 5)),
     "one channel": lambda: nn.Sequential(pixels(), conv(2, 1), affine(1), sign(), conv(1, 3)),
+    "two groups": binary_conv(3, padding=1, groups=2, outputs=6),
+    "three groups of one channel, two kernels each": lambda: nn.Sequential(
+        pixels(), conv(2, 3), affine(3), sign(), conv(3, 6, groups=3)
+    ),
     "bias": lambda: then(
         nn.Sequential(pixels(), biased(conv(2, 4, bias=True)), sign(), biased(conv(4, 3, bias=True)), sign()),
         lambda features: biased(dense(features, 5, bias=True)),
@@ -182,6 +188,62 @@ CONVOLUTIONS: dict[str, Make] = {
         biased(conv(2, 4, bias=True, bias_quant=Int8BiasPerTensorFloatInternalScaling)),
         sign(),
         conv(4, 5),
+    ),
+}
+
+LEVELS = torch.arange(1, 9) * 3.5 / 16
+
+
+class OneHot(nn.Module):
+    """Every channel repeated by a fixed 1x1 convolution."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(channels).repeat_interleave(count, 0)[:, :, None, None])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weight)
+
+
+def repeat_and_compare(repeat: Callable[[torch.Tensor], torch.Tensor], levels: torch.Tensor) -> Make:
+    """Channels repeated, a level a channel taken off, sign."""
+    return lambda: nn.Sequential(
+        pixels(), Call(lambda x: repeat(x) - levels[None, :, None, None]), sign(), conv(16, 5, padding=1)
+    )
+
+
+class Signs(nn.Module):
+    """sign(x - t) for each level t, concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input, self.sign, self.conv = pixels(), sign(), conv(16, 5, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.input(x)
+        return self.conv(torch.cat([self.sign(x - level) for level in LEVELS.tolist()], 1))
+
+
+THERMOMETERS: dict[str, Make] = {
+    "concatenated signs": Signs,
+    "tile": repeat_and_compare(lambda x: x.repeat(1, 8, 1, 1), LEVELS.repeat_interleave(2)),
+    "concatenated copies": repeat_and_compare(lambda x: torch.cat([x] * 8, 1), LEVELS.repeat_interleave(2)),
+    "repeat_interleave": repeat_and_compare(lambda x: x.repeat_interleave(8, 1), LEVELS.repeat(2)),
+    "broadcast": lambda: nn.Sequential(
+        pixels(),
+        Call(lambda x: (x.unsqueeze(2) - LEVELS[None, None, :, None, None]).flatten(1, 2)),
+        sign(),
+        conv(16, 5),
+    ),
+    "broadcast, sign, flatten": lambda: nn.Sequential(
+        pixels(),
+        Call(lambda x: x.unsqueeze(2) - LEVELS[None, None, :, None, None]),
+        sign(),
+        nn.Flatten(1, 2),
+        conv(16, 5),
+    ),
+    "fixed 1x1 convolution": lambda: nn.Sequential(
+        pixels(), OneHot(2, 8), Call(lambda x: LEVELS.repeat(2)[None, :, None, None] - x), sign(), conv(16, 5)
     ),
 }
 
@@ -403,6 +465,14 @@ def test_quantizer(bits: int, signed: bool, narrow: bool) -> None:
     design = check_exact(seeded(make, bits), SHAPE, bits)
     kind = design.edges[-2].stream.type
     assert (kind.bits, kind.signed) == (bits, signed)
+
+
+@every_seed
+@pytest.mark.parametrize("name", THERMOMETERS)
+def test_thermometer(name: str, seed: int) -> None:
+    """One encoder, however it is written."""
+    design = check_exact(seeded(THERMOMETERS[name], seed), SHAPE, seed, name in CPP and not seed)
+    assert kernels(design)[0] == "ThermometerEncoder" and "Threshold" not in kernels(design)
 
 
 @pytest.mark.parametrize("kind", ["SAME_UPPER", "SAME_LOWER", "VALID"])

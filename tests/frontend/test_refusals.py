@@ -26,6 +26,7 @@ from tests.frontend.nets import (
     Call,
     TernaryWeight,
     ThreeBitWeight,
+    TwoBitWeight,
     affine,
     conv,
     dense,
@@ -102,9 +103,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), conv(4, 5, weight=ThreeBitWeight)),
         ["Conv_1: 3-bit weights, -3 to 3; legal: 1 or 2 bits, -2 to 1"],
     ),
-    "grouped convolution": (
-        lambda: body(affine(4), sign(), conv(4, 4, groups=2)),
-        ["Conv_1: a grouped convolution (group=2); legal: group 1, or one group a channel"],
+    "groups of sums of different widths": (
+        lambda: body(affine(4), levels(4), conv(4, 2, 1, groups=2, weight=TwoBitWeight)),
+        ["Conv_1: its groups' sums have different widths; legal: 1-bit inputs and weights"],
     ),
     "unsupported operator": (
         lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2), conv(4, 5, 2)),

@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import IntType, Stream
+from bnn2fpga.errors import BuildError
+from bnn2fpga.ir import BIPOLAR, IntType, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.kernels.thermometer_encoder import rounded_thresholds
-from bnn2fpga.layers import Thermometer
-from tests.contract import KernelContract, int_types, random_values
+from bnn2fpga.kernels.thermometer_encoder import ThermometerEncoder, rounded_thresholds
+from bnn2fpga.layers import Spread
+from tests.contract import KernelContract, int_types, random_steps, random_values
+from tests.kernels.matrix_vector import flat, slow_steps
 
 
-def encoder(kind: IntType, channels: int, count: int, seed: int) -> Thermometer:
-    """Thresholds in and beyond the type's range, in no order."""
-    low, high = kind.low - 1, kind.high + 2
-    thresholds = np.random.default_rng(seed).integers(low, high + 1, (channels, count))
-    return Thermometer(Stream((3, channels), kind), thresholds)
+def encoder(kind: IntType, numbers: int, count: int, order: str, output: IntType, seed: int) -> Spread:
+    """`count` functions of each number: all of a number together, all numbers in turn, or anyhow."""
+    channels = np.tile(np.arange(numbers), count)
+    if order == "by number":
+        channels = np.repeat(np.arange(numbers), count)
+    elif order == "anyhow":
+        channels = np.minimum(np.random.default_rng(seed).integers(0, numbers, numbers * count), channels)
+        channels = np.minimum(channels, np.arange(len(channels)))
+    steps = random_steps(kind.low, kind.high, len(channels), output, "mixed", seed)
+    return Spread(Stream((3, numbers), kind), channels, steps)
 
 
-def encoders(channels: tuple[int, ...], counts: tuple[int, ...]) -> st.SearchStrategy[Thermometer]:
+def encoders(numbers: tuple[int, ...], counts: tuple[int, ...]) -> st.SearchStrategy[Spread]:
     return st.builds(
-        encoder, int_types(), st.sampled_from(channels), st.sampled_from(counts), st.integers(0, 999)
+        encoder,
+        int_types(),
+        st.sampled_from(numbers),
+        st.sampled_from(counts),
+        st.sampled_from(("by number", "in turn", "anyhow")),
+        st.sampled_from((BIPOLAR, IntType(2))),
+        st.integers(0, 999),
     )
 
 
 class TestContract(KernelContract):
-    layers = encoders((4, 6), (1, 5, 32))
-    always = (Thermometer(Stream((2, 2, 12), IntType(8)), np.tile(np.arange(8, 256, 8), (12, 1))),)
+    layers = encoders((4, 6), (1, 5, 12))
+    always = (
+        encoder(IntType(8), 3, 32, "by number", BIPOLAR, 1),
+        encoder(IntType(8), 3, 10, "in turn", BIPOLAR, 2),
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(encoders((1, 3), (1, 4)), st.integers(0, 999))
-def test_a_bit_is_set_where_its_threshold_is_reached(layer: Thermometer, seed: int) -> None:
+def test_each_output_is_a_function_of_its_number(layer: Spread, seed: int) -> None:
     x = random_values(layer.source.type, (2, *layer.source.shape), seed)
     (found,) = implement(layer).compute(x)
-    expected = [
-        1 if value >= threshold else -1
-        for pixel in x.reshape(-1, x.shape[-1]).tolist()
-        for value, row in zip(pixel, layer.thresholds.tolist(), strict=True)
-        for threshold in row
-    ]
-    assert found.ravel().tolist() == expected
+    gathered = [[pixel[channel] for channel in layer.channels] for pixel in flat(x)]
+    assert flat(found) == slow_steps(layer.steps, gathered)
+
+
+def test_numbers_are_read_as_they_are_needed() -> None:
+    by_number = encoder(IntType(8), 6, 4, "by number", BIPOLAR, 0)
+    in_turn = encoder(IntType(8), 6, 4, "in turn", BIPOLAR, 0)
+    for layer, lanes, expected in ((by_number, 1, 1), (by_number, 8, 2), (in_turn, 1, 1), (in_turn, 4, 6)):
+        kernel = implement(layer)
+        assert isinstance(kernel, ThermometerEncoder)
+        assert replace(kernel, lanes=lanes).source_lanes == expected
+
+
+def test_numbers_that_come_too_late() -> None:
+    late = replace(encoder(IntType(8), 2, 1, "in turn", BIPOLAR, 0), channels=np.array([1, 0]))
+    with pytest.raises(BuildError, match="no kernel implements it"):
+        implement(late)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 8, 13, 100])

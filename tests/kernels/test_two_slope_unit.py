@@ -91,4 +91,4 @@ def test_terms_spell_the_slopes() -> None:
 
 def test_lines_that_are_too_wide() -> None:
     with pytest.raises(BuildError, match="legal: 64 bits"):
-        implement(Bend(Stream((1,), IntType(30, True)), two_lines(1, 1 << 50, 0, 1, 0)))
+        implement(Bend(Stream((1,), IntType(30, True)), two_lines(1, 1 << 50, 0, 1, 0), IntType(32)))
