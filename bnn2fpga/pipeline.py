@@ -23,6 +23,7 @@ class Options(BaseModel):
     fps: float | None = Field(default=None)
     clock_mhz: float | None = Field(default=None)
     exact_sums: bool = False
+    trunk_bits: int | None = None
     name: str | None = None
 
 
@@ -68,7 +69,8 @@ class Pipeline:
         if self.imported:
             return import_parameters(self.model)
         stem = Path(self.model).stem if isinstance(self.model, str | Path) else type(self.model).__name__
-        return lower(self.streamlined[0], self.options.name or stem, self.options.exact_sums)
+        options = self.options
+        return lower(self.streamlined[0], options.name or stem, options.exact_sums, options.trunk_bits)
 
     @cached_property
     def folded(self) -> Design:

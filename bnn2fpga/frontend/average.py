@@ -12,16 +12,21 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
 from bnn2fpga.frontend.execute import Graph
-from bnn2fpga.frontend.linear import as_linear
 from bnn2fpga.frontend.quantizer import attribute
 from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.frontend.trunk import integers
 from bnn2fpga.ir import Stream
 from bnn2fpga.layers import Windows, WindowSum
 
 
-def lower_average_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
-    """AveragePool without padding, or GlobalAveragePool, of an integer tensor."""
-    linear = as_linear(graph, signal)
+def lower_average_pool(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, trunk_bits: int | None
+) -> Signal:
+    """AveragePool without padding, or GlobalAveragePool, of an integer tensor.
+
+    With `trunk_bits`, float values before it are rounded to a grid (see `trunk`).
+    """
+    linear = integers(graph, build, node, signal, trunk_bits)
     if linear is None or linear.padding:
         raise ModelError(f"{node.name}: averages float values; put a quantizer in front of it")
     image = as_image(node, linear)
@@ -50,7 +55,8 @@ def lower_average_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signa
         points=_sums(linear, taps, stream),
         pending=(Segment(node.output[0], index),),
         relative_rounding=linear.relative_rounding + rounded,
-        rounding=np.asarray(linear.rounding) + 0.0,
+        grid_bits=linear.grid_bits + taps.bit_length() - 1,
+        spread=0.0,
     )
 
 

@@ -11,12 +11,16 @@ from bnn2fpga.layers import Copies, Layer
 
 
 class Builder:
-    """A Design under construction; a stream read twice gets a fork when it is finished."""
+    """A Design under construction; a stream read twice gets a fork when it is finished.
+
+    `rounded` collects the graph's nodes at which a branch was rounded to a grid.
+    """
 
     def __init__(self) -> None:
         self._kernels: dict[str, Kernel] = {}
         self._readers: dict[Port, list[Port]] = {}
         self._streams: dict[Port, Stream] = {}
+        self.rounded: list[str] = []
         self._origins: dict[str, tuple[Layer, tuple[Port, ...]]] = {}
 
     def open_input(self, stream: Stream) -> Port:
@@ -38,6 +42,10 @@ class Builder:
         for index, stream in enumerate(kernel.outputs):
             self._streams[Port(unique, index)] = stream
         return Port(unique), kernel
+
+    def is_read(self, port: Port) -> bool:
+        """Whether a kernel takes the stream of `port` so far."""
+        return port in self._readers
 
     def origin(self, port: Port) -> tuple[Layer, tuple[Port, ...]] | None:
         """The layer behind `port` and what feeds it; None for an input of the design."""

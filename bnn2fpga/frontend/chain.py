@@ -39,16 +39,15 @@ def evaluate(
 ) -> Table:
     """The pending chain of `signal` and the nodes `last` behind it, up to tensor `end`.
 
-    `shift` moves the input by that many times the signal's rounding bound.
+    The signal's points are (R,), or (R, C) with a column a channel. `shift` moves the input by that many
+    times the signal's rounding bound.
     """
     columns = signal.stream.channels
-    scale = np.broadcast_to(signal.scale, columns)
     rounding = np.broadcast_to(np.asarray(signal.rounding), columns)
     chunks = []
     size = max(1, CHUNK // max(columns, signal.index.size))
     for at in range(0, len(signal.points), size):
-        integers = signal.multiplier * signal.points[at : at + size, None].astype(np.float64) + signal.offset
-        values = integers * scale
+        values = signal.reals(signal.points[at : at + size])
         spread = rounding + np.abs(values) * signal.relative_rounding
         chunks.append(_run(graph, signal, (values + shift * spread).astype(np.float32), last, end))
     pooled = (

@@ -149,17 +149,22 @@ def _pads(
     return (top, left, bottom, right), int(value)
 
 
+def has_integers(weights: Parameter) -> bool:
+    """Whether they are quantized, or all of one magnitude or 0."""
+    magnitude = np.abs(weights.values)
+    others = magnitude[magnitude > 0]
+    return weights.integers is not None or bool(others.size and others.min() == others.max())
+
+
 def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
     if weights.integers is None or weights.scales is None or weights.type is None:
-        magnitude = np.abs(weights.values)
-        others = magnitude[magnitude > 0]
-        if not others.size or others.min() != others.max():
+        if not has_integers(weights):
             raise ModelError(
                 f"{node.name}: float weights; quantize them to 1 or 2 bits "
                 "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
             )
-        scales = np.full(magnitude.shape, others[0], np.float64)
-        kind = BIPOLAR if others.size == magnitude.size else TERNARY
+        scales = np.full(weights.values.shape, np.abs(weights.values).max(), np.float64)
+        kind = BIPOLAR if np.all(weights.values) else TERNARY
         return np.sign(weights.values).astype(np.int64), scales, kind
     kind = weights.type
     if kind.bits > 2 or kind.low < -2 or kind.high > 1:
@@ -197,7 +202,7 @@ def _summed(
             f"{node.name}: float values reach it: no quantizer stands between it and the nodes before; "
             "put a QuantIdentity in front of it"
         )
-    if signal.scale.size != 1 or signal.offset or signal.multiplier != 1:
+    if signal.scale.size != 1 or signal.offset or signal.multiplier != 1 or np.any(signal.bias):
         raise ModelError(
             f"{node.name}: its input has no single scale; put a quantizer with one scale in front of it"
         )
@@ -210,6 +215,7 @@ def _summed(
     lows, highs = zip(*(unit.accumulator_range for unit in units), strict=True)
     kind = units[0].source_type
     input_size = max(-kind.low, kind.high)
+    levels = np.arange(kind.low, kind.high + 1, kind.step, dtype=np.float64)
     largest = max(int(np.abs(unit.weights).sum(axis=1).max()) for unit in units) * input_size
     exact = max(map(significant_bits, scale)) + largest.bit_length() <= 24
     # float32 adds K products up in a random walk of roundings, each of the size of the partial sum's:
@@ -226,6 +232,7 @@ def _summed(
         offset=offset,
         rounding=unit * scale * terms * input_size,
         relative_rounding=unit * sqrt(terms),
+        spread=sqrt(terms * np.mean(levels**2)) / multiplier,
     )
 
 

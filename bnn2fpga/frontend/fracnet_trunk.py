@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import erf
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from bnn2fpga.frontend.fracnet import (
     phase_sums,
     thermometer,
 )
+from bnn2fpga.frontend.powers import mean_beside, sums_of_powers
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.slopes import TwoSlopes
 
@@ -44,8 +44,6 @@ SLOPE_BITS = 4
 """Fraction bits of a slope, on top of the trunk's; more do not bring the logits nearer to the float ones."""
 SPREAD = 8.0
 """Standard deviation of z over the root of the input channels; on training images it is 6.4 to 10.7."""
-RARE = 1e-3
-"""Probabilities below this count as this much."""
 POSITIONS = 64
 """That the global pool sums."""
 FIRST_SUMS = 9 * 96
@@ -242,27 +240,3 @@ def branch_lines(stage: Stage, gain: Floats, grid_bits: int, terms: int, slope_b
     shortfall = lines * (mean - knee) - slopes * mean
     constants = np.floor(shortfall + 0.5).astype(np.int64) + ((1 << slope_bits) >> 1)
     return TwoSlopes(np.ceil(knee).astype(np.int64), slopes, constants, slope_bits)
-
-
-def mean_beside(knee: Floats, spread: float) -> Floats:
-    """The means below and above `knee` of a normal variable around 0; (2, channels)."""
-    edge = knee / spread
-    density = np.exp(-(edge**2) / 2) / (2 * np.pi) ** 0.5
-    below = np.array([(1 + erf(value / 2**0.5)) / 2 for value in edge])
-    return spread * density * np.stack([-1 / np.maximum(below, RARE), 1 / np.maximum(1 - below, RARE)])
-
-
-def sums_of_powers(values: Floats, terms: int) -> Int64s:
-    """Integers next to `values`, each the sum of at most `terms` signed powers of two.
-
-    Each term is the power of two next to what is left, the larger one of two; none where less than 1/2
-    is left.
-    """
-    total = np.zeros(values.shape, np.int64)
-    for _ in range(terms):
-        left = values - total
-        magnitude = np.maximum(np.abs(left), 0.5)
-        exponent = np.maximum(np.floor(np.log2(magnitude / 1.5)).astype(np.int64) + 1, 0)
-        sign = np.where(np.abs(left) < 0.5, 0, np.sign(left)).astype(np.int64)
-        total += sign << exponent
-    return total

@@ -19,7 +19,8 @@ class GraphHost:
     """Executes the graph's own nodes before and behind the integer core.
 
     `core_input` and `core_output` are the graph's tensors at the border; element i of such a tensor
-    (flattened) is the stream's element number index[i], and real = scale * (multiplier * n + offset).
+    (flattened) is the stream's element number index[i], and real = scale * (multiplier * n + offset) + bias.
+    `rounded` are the nodes at which a branch was rounded to a grid, so that design and graph differ.
     """
 
     graph: Graph
@@ -31,9 +32,13 @@ class GraphHost:
     output_index: Ints
     multiplier: int
     offset: int
+    output_bias: npt.NDArray[np.float64]
+    rounded: tuple[str, ...]
 
     @classmethod
-    def of(cls, graph: Graph, core_input: str, first: Signal, last: Signal) -> GraphHost:
+    def of(
+        cls, graph: Graph, core_input: str, first: Signal, last: Signal, rounded: tuple[str, ...] = ()
+    ) -> GraphHost:
         """The host of a lowered graph, from the signals at the core's border."""
         start = last.pending[0]
         assert isinstance(start, Segment)
@@ -47,6 +52,8 @@ class GraphHost:
             start.index,
             last.multiplier,
             last.offset,
+            np.broadcast_to(last.bias, last.stream.channels),
+            rounded,
         )
 
     @property
@@ -78,8 +85,9 @@ class GraphHost:
     def decode(self, y: Ints) -> Array:
         """The graph's output for the core's integers y (N, …)."""
         flat = y.reshape(len(y), self.output_index.size).astype(np.float64)
-        scale = np.tile(self.output_scale, flat.shape[1] // self.output_scale.size)
-        real = (flat * self.multiplier + self.offset) * scale
+        pixels = flat.shape[1] // self.output_scale.size
+        real = (flat * self.multiplier + self.offset) * np.tile(self.output_scale, pixels)
+        real += np.tile(self.output_bias, pixels)
         laid = real[:, self.output_index.ravel()].reshape(len(y), *self.output_index.shape[1:])
         laid = laid.astype(self.graph.dtype(self.core_output))
         return self.graph.run(self.epilogue, {self.core_output: laid})[self.graph.output]

@@ -1,4 +1,4 @@
-"""Float chains that only scale and shift: taken into a signal's scale and offset, exactly or not at all."""
+"""Float chains that only scale and shift: taken into a signal's scale and offset."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from bnn2fpga.frontend.chain import evaluate
-from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.ir import Ints
+
+SAMPLES = 4097
+NEARLY = 1e-5
+"""Part of a chain's range; what float32 rounding may move a straight line by."""
 
 
 def as_linear(graph: Graph, signal: Signal) -> Signal | None:
@@ -18,10 +23,51 @@ def as_linear(graph: Graph, signal: Signal) -> Signal | None:
     """
     if signal.bare:
         return signal
-    if signal.pools or signal.padding or np.any(signal.rounding):
+    if signal.pools or signal.padding or np.any(signal.rounding) or np.any(signal.bias):
         return None
-    values = evaluate(graph, signal, [], _end(signal)).values.astype(np.float64)
-    if values.shape[1] != signal.stream.channels or len(signal.points) < 2:
+    few = _on_line(graph, replace(signal, points=sampled(signal.points)))
+    return few and _on_line(graph, signal)
+
+
+def as_affine(graph: Graph, signal: Signal) -> Signal | None:
+    """The signal without pending nodes, if they are gain[c] * n + bias[c] up to float32 rounding; else None.
+
+    gain[c] is positive.
+    """
+    if signal.bare:
+        return signal
+    if signal.pools or signal.padding:
+        return None
+    points = sampled(signal.points)
+    values = chain_values(graph, signal, points)
+    if values is None or len(points) < 2:
+        return None
+    integers = signal.multiplier * points + signal.offset
+    gain = (values[-1] - values[0]) / (integers[-1] - integers[0])
+    bias = values[0] - gain * integers[0]
+    off = np.abs(integers[:, None] * gain + bias - values).max(axis=0)
+    if np.any(gain <= 0) or np.any(off > NEARLY * np.abs(values).max(axis=0)):
+        return None
+    segment = Segment(end_tensor(signal), signal.index)
+    return replace(signal, scale=gain, bias=bias, pending=(segment,))
+
+
+def chain_values(graph: Graph, signal: Signal, points: Ints) -> Array | None:
+    """The end of the pending chain at `points` (R,): (R, C); None where positions are treated differently."""
+    values = evaluate(graph, replace(signal, points=points), [], end_tensor(signal)).values.astype(np.float64)
+    return values if values.shape[1] == signal.stream.channels else None
+
+
+def sampled(points: Ints) -> Ints:
+    """At most SAMPLES of `points`, both ends included."""
+    if len(points) <= SAMPLES:
+        return points
+    return points[np.linspace(0, len(points) - 1, SAMPLES).astype(np.int64)]
+
+
+def _on_line(graph: Graph, signal: Signal) -> Signal | None:
+    values = chain_values(graph, signal, signal.points)
+    if values is None or len(signal.points) < 2:
         return None
     integers = signal.multiplier * signal.points + signal.offset
     slope = (values[-1] - values[0]) / (integers[-1] - integers[0])
@@ -32,11 +78,11 @@ def as_linear(graph: Graph, signal: Signal) -> Signal | None:
     line = slope * (integers[:, None] + offset)
     if not np.array_equal(line, values):
         return None
-    segment = Segment(_end(signal), signal.index)
+    segment = Segment(end_tensor(signal), signal.index)
     return replace(signal, scale=slope, offset=signal.offset + int(offset), pending=(segment,))
 
 
-def _end(signal: Signal) -> str:
+def end_tensor(signal: Signal) -> str:
     """The tensor at the end of the pending nodes."""
     for item in reversed(signal.pending):
         if isinstance(item, Segment) and item.nodes:

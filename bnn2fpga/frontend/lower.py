@@ -11,12 +11,12 @@ import onnx
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
-from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.errors import BuildError, ConfigError, ModelError
 from bnn2fpga.frontend.activation import lower_max_pool, lower_quantizer
 from bnn2fpga.frontend.average import lower_average_pool
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate
-from bnn2fpga.frontend.dot import lower_conv, lower_matmul
+from bnn2fpga.frontend.dot import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.graph_host import GraphHost
 from bnn2fpga.frontend.join import lower_add, lower_concat
@@ -56,23 +56,32 @@ SUPPORTED = sorted(
 )
 
 
-def lower(model: ModelWrapper, name: str = "network", exact_sums: bool = False) -> Design:
+def lower(
+    model: ModelWrapper,
+    name: str = "network",
+    exact_sums: bool = False,
+    trunk_bits: int | None = None,
+) -> Design:
     """The integer design of a loaded and streamlined `model`, every kernel at its smallest folding.
 
     Between two quantizers the design computes what QONNX execution computes. Where weights have scales
     that make the graph's float32 sums inexact, a threshold that lies within their rounding is refused,
-    and so is a top-1; with `exact_sums` the exact integer sum decides there. Raises ModelError, naming
-    the node.
+    and so is a top-1; with `exact_sums` the exact integer sum decides there. A sum of branches that have
+    no common integer grid is refused; with `trunk_bits` it is rounded to a grid of that many fraction bits
+    (see `trunk`), and the host's `rounded` names the nodes. Raises ModelError, naming the node.
     """
-    return _Lowering(Graph(model), exact_sums).design(name)
+    if trunk_bits is not None and not 0 <= trunk_bits <= 12:
+        raise ConfigError(f"trunk_bits={trunk_bits}; legal: 0 to 12")
+    return _Lowering(Graph(model), exact_sums, trunk_bits).design(name)
 
 
 class _Lowering:
     """One walk over a graph: `values` holds what is known of each tensor."""
 
-    def __init__(self, graph: Graph, exact_sums: bool) -> None:
+    def __init__(self, graph: Graph, exact_sums: bool, trunk_bits: int | None) -> None:
         self.graph = graph
         self.exact_sums = exact_sums
+        self.trunk_bits = trunk_bits
         self.build = Builder()
         self.values: dict[str, Value] = {k: Parameter(v) for k, v in graph.constants.items()}
         self.core_input: str = graph.input
@@ -99,7 +108,8 @@ class _Lowering:
         assert isinstance(tensor, Segment)
         if result.padding and self.graph.shape(tensor.tensor) != tensor.index.shape:
             raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
-        host = GraphHost.of(self.graph, self.core_input, self.first, result)
+        rounded = tuple(self.build.rounded)
+        host = GraphHost.of(self.graph, self.core_input, self.first, result, rounded)
         return fuse_thresholds(self.build.finish(name, [result.port], host))
 
     def _lower(self, node: onnx.NodeProto) -> Value:
@@ -148,6 +158,9 @@ class _Lowering:
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
+            last = node.op_type == "MatMul" and self._only_host(node.output[0])
+            if last and not has_integers(inputs[1]):
+                return Result(signal)
             return rule(self.build, node, self._scaled(signal), inputs[1])
         if node.op_type in LAYOUT:
             return self._layout(node, signal)
@@ -156,7 +169,7 @@ class _Lowering:
         if node.op_type == "Concat":
             return self._concat(node, inputs)
         if node.op_type in AVERAGE:
-            return lower_average_pool(self.graph, self.build, node, signal)
+            return lower_average_pool(self.graph, self.build, node, signal, self.trunk_bits)
         if node.op_type == "MaxPool":
             return lower_max_pool(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
@@ -222,7 +235,7 @@ class _Lowering:
             )
         if any(other.port != first.port or other.segment.tensor != first.segment.tensor for other in others):
             if node.op_type == "Add":
-                return lower_add(self.graph, self.build, node, first, others[0])
+                return lower_add(self.graph, self.build, node, first, others[0], self.trunk_bits)
             raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
         if node.op_type == "Identity" and not first.segment.nodes:
             return first.with_segment(Segment(node.output[0], first.index))
@@ -248,6 +261,14 @@ class _Lowering:
             for node in readers
         )
 
+    def _only_host(self, tensor: str) -> bool:
+        """Whether nothing behind `tensor` needs the fabric: a last layer in floating point."""
+        readers = [node for node in self.graph.nodes if tensor in node.input]
+        return all(
+            node.op_type in ELEMENTWISE | LAYOUT | OUTPUT and self._only_host(node.output[0])
+            for node in readers
+        )
+
     def _concat(self, node: onnx.NodeProto, inputs: list[Value]) -> Signal:
         """Streams behind one another, two at a time."""
         axis = cast(int, attribute(node, "axis", 1))
@@ -262,7 +283,7 @@ class _Lowering:
             return joined
         first, *others = signals
         for other in others:
-            first = lower_concat(self.graph, self.build, node, axis, first, other)
+            first = lower_concat(self.graph, self.build, node, axis, first, other, self.trunk_bits)
         return first
 
     def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
@@ -310,7 +331,14 @@ class _Lowering:
 
     def _scaled(self, signal: Signal) -> Signal:
         """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
-        if signal.bare or signal.pools or signal.multiplier != 1 or signal.offset or signal.scale.size != 1:
+        if (
+            signal.bare
+            or signal.pools
+            or signal.multiplier != 1
+            or signal.offset
+            or signal.scale.size != 1
+            or np.any(signal.bias)
+        ):
             return signal
         last = signal.segment.nodes[-1] if signal.segment.nodes else None
         if last is None:

@@ -78,9 +78,12 @@ class Signal:
     """A tensor whose integers pass a port, and the float nodes that lead from them to the tensor.
 
     Before the first pending node, stream element n of channel c stands for the real number
-    scale[c] * (multiplier * n + offset). `points` are the integers that can occur. The graph's own
-    float32 sum lies within `rounding` (a channel) plus `relative_rounding` times that number from it; both
-    are 0 where the sum is exact.
+    scale[c] * (multiplier * n + offset) + bias[c]. `points` are the integers that can occur. The graph's
+    own float32 sum lies within `rounding` (a channel) plus `relative_rounding` times that number from it;
+    both are 0 where the sum is exact.
+
+    A trunk that was rounded (see `trunk`) has `grid_bits` fraction bits. `spread` is the standard deviation
+    that n is expected to have, 0 if nothing is known; nothing but the approximation of slopes uses it.
     """
 
     port: Port
@@ -92,6 +95,9 @@ class Signal:
     offset: int = 0
     rounding: npt.NDArray[np.float64] | float = 0.0
     relative_rounding: float = 0.0
+    bias: npt.NDArray[np.float64] | float = 0.0
+    grid_bits: int = 0
+    spread: float = 0.0
     padding: Padding | None = None
     repeats: Repeats | None = None
 
@@ -111,6 +117,14 @@ class Signal:
     def bare(self) -> bool:
         """Whether nothing stands between the integers and the tensor but the scale and the layout."""
         return all(isinstance(item, Segment) and not item.nodes for item in self.pending)
+
+    def reals(self, points: Ints) -> npt.NDArray[np.float64]:
+        """What integers (R,), or (R, C) with a column a channel, stand for: (R, C)."""
+        columns = points.astype(np.float64).reshape(len(points), -1)
+        values: npt.NDArray[np.float64] = (self.multiplier * columns + self.offset) * np.broadcast_to(
+            self.scale, self.stream.channels
+        ) + self.bias
+        return values
 
     @property
     def pools(self) -> tuple[Pooled, ...]:

@@ -1,0 +1,230 @@
+"""Residual sums whose branches have no common grid: rounded to one, if the user allows it.
+
+The trunk, the side that is a straight line of an integer, keeps its integers; its gain and bias, one a
+channel, stay outside of the fabric and are consumed by the next thresholds. Only the branch is rounded:
+divided by the trunk's gain it becomes integers on the trunk's grid, by a step function where it takes few
+values, otherwise by two straight lines whose slopes are sums of two powers of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log2
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.frontend.builder import Builder
+from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.linear import as_affine, as_linear, chain_values, end_tensor, sampled
+from bnn2fpga.frontend.powers import mean_beside, sums_of_powers
+from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.ir import Ints, IntType, Port, Stream
+from bnn2fpga.layers import Bend, Map, Sum
+from bnn2fpga.slopes import TwoSlopes
+from bnn2fpga.steps import MOST_STEPS, Steps
+
+TERMS = 2
+"""Signed powers of two in a slope."""
+SLOPE_BITS = 4
+"""Fraction bits of a slope, on top of the trunk's."""
+FEW_STEPS = 63
+"""A step function of at most so many steps is exact and small enough to be preferred to two lines."""
+SAME_SLOPE = 0.01
+"""Part of the steepest slope; what two pieces of one line may differ by."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Branch:
+    """Integers on `port`, from `low` to `high`."""
+
+    port: Port
+    stream: Stream
+    low: int
+    high: int
+
+
+def integers(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, bits: int | None
+) -> Signal | None:
+    """The signal without pending nodes: exact (`as_linear`), or, unless `bits` is None, `on_grid`."""
+    linear = as_linear(graph, signal)
+    return on_grid(graph, build, node, signal, bits) if linear is None and bits is not None else linear
+
+
+def on_grid(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, bits: int) -> Signal:
+    """The signal without pending nodes, for `node` that takes it.
+
+    A straight line of its integers stays what it is, up to float32 rounding; anything else becomes new
+    integers, of `bits` fraction bits at least. Raises ModelError as `add_to_trunk` does.
+    """
+    line = as_affine(graph, signal)
+    if line is not None:
+        return line
+    grid_bits = max(bits, signal.grid_bits)
+    finer = 2.0 ** (grid_bits - signal.grid_bits)
+    unit = _own_unit(graph, node, signal) / finer
+    bent = _rounded(graph, build, node, signal, unit)
+    return Signal(
+        bent.port,
+        bent.stream,
+        unit,
+        np.arange(bent.low, bent.high + 1),
+        (Segment(end_tensor(signal), signal.index),),
+        grid_bits=grid_bits,
+        spread=signal.spread * finer,
+    )
+
+
+def add_to_trunk(
+    graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal, right: Signal, bits: int
+) -> Signal:
+    """left + right on the trunk's grid of at least `bits` fraction bits; both arrive in one order.
+
+    Raises ModelError for a branch that is neither a step function of few steps nor two straight lines.
+    """
+    trunk, branch = _trunk_first(graph, build, left, right)
+    trunk = on_grid(graph, build, node, trunk, bits)
+    up = max(0, bits - trunk.grid_bits)
+    unit = np.broadcast_to(trunk.scale, trunk.stream.channels) / 2.0**up
+    added = _rounded(graph, build, node, branch, unit)
+    shift, offset = up + int(log2(trunk.multiplier)), trunk.offset << up
+    low = (int(trunk.points[0]) << shift) + added.low + offset
+    high = (int(trunk.points[-1]) << shift) + added.high + offset
+    other = Stream(trunk.stream.shape, added.stream.type)
+    layer = Sum(trunk.stream, other, (shift, 0), offset, IntType.holding(low, high))
+    port, kernel = build.add(node.name, layer, trunk.port, added.port)
+    return Signal(
+        port,
+        kernel.outputs[0],
+        unit,
+        np.arange(low, high + 1),
+        (Segment(node.output[0], trunk.index),),
+        bias=trunk.bias,
+        grid_bits=trunk.grid_bits + up,
+        spread=trunk.spread * 2.0**shift,
+    )
+
+
+def _trunk_first(graph: Graph, build: Builder, left: Signal, right: Signal) -> tuple[Signal, Signal]:
+    """The side that is a straight line first; of two, the one that the branch was made from."""
+    lines = [as_affine(graph, side) is not None for side in (left, right)]
+    if lines[0] == lines[1]:
+        lines = [build.is_read(side.port) for side in (left, right)]
+    return (right, left) if lines[1] and not lines[0] else (left, right)
+
+
+def _own_unit(graph: Graph, node: onnx.NodeProto, signal: Signal) -> Floats:
+    """What one integer of a bent signal stands for on its steeper line: a unit that keeps it exact."""
+    points = sampled(signal.points)
+    values = chain_values(graph, signal, points)
+    fitted = None if values is None else fit_lines(points, values)
+    steepest = None if fitted is None else np.abs(fitted.slopes).max(axis=0)
+    if steepest is None or np.any(steepest == 0):
+        raise _too_wild(node, signal)
+    return steepest
+
+
+def _rounded(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, unit: Floats) -> _Branch:
+    """The signal's values in multiples of `unit` (C,), as integers of a kernel."""
+    build.rounded.append(node.name)
+    points = signal.points if len(signal.points) <= 1 << 16 else sampled(signal.points)
+    values = chain_values(graph, signal, points)
+    if values is None:
+        raise _too_wild(node, signal)
+    targets = values / unit
+    levels = np.floor(targets + 0.5).astype(np.int64)
+    steps = int(np.abs(np.diff(levels, axis=0)).sum(axis=0).max(initial=0))
+    whole = len(points) == len(signal.points)
+    stream = Stream(signal.stream.shape, signal.stream.type)
+    if whole and steps <= FEW_STEPS:
+        return _stepped(build, node, signal, points, levels)
+    fitted = fit_lines(points, targets)
+    if fitted is not None:
+        slopes = fitted.rounded(signal)
+        low, high = slopes.bounds(int(points[0]), int(points[-1]))
+        ends = int(low.min()), int(high.max())
+        layer = Bend(stream, slopes, IntType.holding(*ends))
+        port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
+        return _Branch(port, kernel.outputs[0], *ends)
+    if whole and steps <= MOST_STEPS:
+        return _stepped(build, node, signal, points, levels)
+    raise _too_wild(node, signal)
+
+
+def _stepped(build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints, levels: Ints) -> _Branch:
+    low, high = int(levels.min()), int(levels.max())
+    kind = IntType.holding(low, high)
+    try:
+        steps = Steps.read(levels - kind.low, points, kind)
+    except BuildError as error:
+        raise ModelError(f"{node.name}: {error}") from error
+    layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
+    port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
+    return _Branch(port, kernel.outputs[0], low, high)
+
+
+def _too_wild(node: onnx.NodeProto, signal: Signal) -> ModelError:
+    return ModelError(
+        f"{node.name}: what stands between {signal.port.node} and this sum is neither a step function of at "
+        f"most {MOST_STEPS} steps nor two straight lines per channel; put a quantizer in front of the sum"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Real lines: intercepts[i, c] + slopes[i, c] * n, i = 0 below `knees` (C,), else 1."""
+
+    knees: Floats
+    slopes: Floats
+    intercepts: Floats
+
+    def rounded(self, signal: Signal) -> TwoSlopes:
+        """The lines with slopes of few powers of two, each equal to the real one at the n it should serve."""
+        fine = 2.0**SLOPE_BITS
+        slopes = sums_of_powers(self.slopes * fine, TERMS)
+        center = -signal.offset / signal.multiplier
+        spread = signal.spread or max(1.0, float(signal.points[-1] - signal.points[0]) / 8)
+        mean = center + mean_beside(self.knees - center, spread)
+        constants = (self.slopes * mean + self.intercepts) * fine - slopes * mean
+        rounded = np.floor(constants + 0.5).astype(np.int64) + (1 << SLOPE_BITS - 1)
+        return TwoSlopes(np.ceil(self.knees).astype(np.int64), slopes, rounded, SLOPE_BITS)
+
+
+def fit_lines(points: Ints, values: Array) -> Lines | None:
+    """The one or two lines per channel that `values` (R, C) at `points` (R,) are; None if they are not.
+
+    `values` are in units of which half a one may be lost.
+    """
+    if len(points) < 2:
+        return None
+    pitch = np.diff(points)[:, None]
+    rises = np.diff(values, axis=0) / pitch
+    noise = 1e-6 * np.abs(values).max(axis=0) / pitch.min()
+    same = SAME_SLOPE * np.abs(rises).max(axis=0) + noise
+    last = len(rises) - 1
+    # the pieces at both ends that have one slope
+    first_bent = np.where(np.abs(rises - rises[0]) > same, np.arange(len(rises))[:, None], len(rises)).min(
+        axis=0
+    )
+    last_bent = np.where(np.abs(rises - rises[-1]) > same, np.arange(len(rises))[:, None], -1).max(axis=0)
+    straight = first_bent > last
+    start = np.where(straight, 0, np.minimum(last_bent + 1, last))
+    end = np.where(straight, last + 1, first_bent)
+    channels = np.arange(values.shape[1])
+    low = (values[end, channels] - values[0]) / (points[end] - points[0])
+    high = (values[-1] - values[start, channels]) / (points[-1] - points[start])
+    slopes = np.stack([low, high])
+    intercepts = np.stack([values[0] - low * points[0], values[-1] - high * points[-1]])
+    bend = np.where(straight | (low == high), 1.0, high - low)
+    knees = np.where(straight, float(points[0]), (intercepts[0] - intercepts[1]) / bend)
+    columns = points[:, None]
+    fitted = np.where(columns < knees, *(intercepts[:, None] + slopes[:, None] * columns))
+    off = np.abs(fitted - values).max(axis=0)
+    return (
+        Lines(knees, slopes, intercepts) if np.all(off <= 0.5 + 1e-5 * np.abs(values).max(axis=0)) else None
+    )
