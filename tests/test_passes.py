@@ -21,9 +21,10 @@ from bnn2fpga.kernels.threshold import Threshold
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.layers import Copies, Dot, Map
 from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.passes.fold import USABLE, fold, interval, resources, shares
+from bnn2fpga.passes.fold import USABLE, fold, resources, shares
 from bnn2fpga.passes.fuse import fuse_thresholds
 from bnn2fpga.passes.widths import converters, refold, without_converters
+from bnn2fpga.timing import interval
 from tests.contract import random_steps, random_values, run_cpp
 from tests.kernels.designs import (
     act,
