@@ -3,7 +3,8 @@
 A kernel makes one trip of its loop a cycle, or waits. It does the same in every frame (`Kernel.pattern`), so
 a schedule is the cycles of one frame: the next frame passes `interval` cycles later. A beat written in
 cycle t can be read in t + 1, and the room of a beat read in cycle t be written to in t + 1. The pipeline
-stages of a trip and the way through a FIFO, a few cycles a kernel, are left out.
+stages of a trip and the way through a FIFO, a few cycles a kernel, are left out: they hold beats of their
+own, so no design stops for them, but a frame takes that much longer.
 """
 
 from __future__ import annotations
@@ -49,9 +50,12 @@ class _Process:
     trips: int
 
     def events(self) -> tuple[Trips, list[Trips], list[Trips]]:
-        """The trips that read or write, and where among them each input's and output's beats are."""
+        """The trips of all beats, rising, and where among them each input's and output's beats are.
+
+        Beats that pass in one trip share a place; those after it, of the same trip, follow the others.
+        """
         ports = (*self.pattern.reads, *self.pattern.writes)
-        events = np.unique(np.concatenate(ports))
+        events = np.sort(np.concatenate(ports))
         places = [np.searchsorted(events, trips) for trips in ports]
         return events, places[: len(self.incoming)], places[len(self.incoming) :]
 
@@ -88,10 +92,10 @@ def earliest(design: Design) -> dict[Edge, Passage]:
 
 
 def latest(design: Design) -> dict[Edge, Passage]:
-    """Every trip as late as the readers of its outputs allow, these being as early as in `earliest`.
+    """Every trip as late as the readers of its outputs allow; the design's outputs are as in `earliest`.
 
-    So a beat waits where branches part, and not longer than it must. No trip is before that of `earliest`,
-    so every beat is written before it is read.
+    So a beat comes just in time, and waits where branches part. By induction from the outputs, no trip is
+    before that of `earliest`.
     """
     pace, processes = interval(design), _processes(design)
     first = _earliest(processes, pace)
@@ -137,7 +141,9 @@ def deadlock(design: Design) -> tuple[Edge, ...]:
 
     Exact, whatever the kernels' speeds: a network of processes that wait for what they read, and for room
     for what they write, comes to one end in whatever order they go on. One frame decides: if it passes,
-    all do, as they may pass one by one; and what it waits for would have to be of the same frame.
+    all do, as they may pass one by one; and what it waits for would have to be of the same frame. As in
+    C++, a kernel writes to one port after the other; one that writes to all at once may need a beat more,
+    which `latest` gives it.
     """
     processes = _processes(design)
     places = [_order(process) for process in processes]
