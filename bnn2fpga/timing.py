@@ -4,7 +4,7 @@ A kernel makes one trip of its loop a cycle, or waits. It does the same in every
 a schedule is the cycles of one frame: the next frame passes `interval` cycles later. A beat written in
 cycle t can be read in t + 1, and the room of a beat read in cycle t be written to in t + 1. The pipeline
 stages of a trip and the way through a FIFO, a few cycles a kernel, are left out: they hold beats of their
-own, so no design stops for them, but a frame takes that much longer.
+own, so no design stops for them, but a frame takes that much longer, and the interval may, by as little.
 """
 
 from __future__ import annotations
