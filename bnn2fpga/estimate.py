@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
 from bnn2fpga.kernel import Resources
-from bnn2fpga.passes.fold import interval, resources, shares
+from bnn2fpga.passes.fold import resources, shares
+from bnn2fpga.timing import interval, latency
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ class Estimate:
 def estimate(design: Design, board: Board) -> Estimate:
     """The estimate of a `design` folded for `board`.
 
-    Latency: every kernel starts when its own first outputs' inputs are there (its fill), and the
-    slowest one then takes its interval; stalls between kernels of unlike pace are left out.
+    Interval and latency are those of the kernels' loops; the stages of their pipelines are left out.
     """
     kernels = tuple(
         KernelEstimate(
@@ -74,8 +74,7 @@ def estimate(design: Design, board: Board) -> Estimate:
     )
     cycles = interval(design)
     used = resources(design)
-    fills = sum(node.kernel.cycles.fill for node in design.nodes)
     clock = design.target.clock_mhz if design.target else board.default_clock_mhz
     return Estimate(
-        design.name, board.name, clock, cycles, cycles + fills, used, shares(used, board), kernels
+        design.name, board.name, clock, cycles, latency(design), used, shares(used, board), kernels
     )

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from bnn2fpga.ir import Ints, Stream
 from bnn2fpga.layers import Layer
 
@@ -22,6 +25,29 @@ class Cycles:
 
     interval: int
     fill: int
+
+
+Trips = npt.NDArray[np.int64]
+"""Loop trips of one frame, from 0, rising."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """Where the beats of one frame lie in the kernel's loop of `cycles.interval` trips.
+
+    `reads[i][k]` is the trip in which beat k of input i is read, `writes[o][k]` the one in which beat k of
+    output o is written; at most one beat a port and trip. Within a trip the template reads before it
+    writes, and takes the ports in their order.
+    """
+
+    reads: tuple[Trips, ...]
+    writes: tuple[Trips, ...]
+
+    @classmethod
+    def lock_step(cls, kernel: Kernel) -> Self:
+        """A beat through every port in every trip."""
+        trips = np.arange(kernel.cycles.interval)
+        return cls((trips,) * len(kernel.inputs), (trips,) * len(kernel.outputs))
 
 
 @dataclass(frozen=True)
@@ -93,7 +119,12 @@ class Kernel(ABC):
     @property
     @abstractmethod
     def cycles(self) -> Cycles:
-        """Exact trips of the generated loop for one frame."""
+        """Exact trips of the generated loop for one frame; folding asks often, so without any array."""
+
+    @property
+    @abstractmethod
+    def pattern(self) -> Pattern:
+        """The trips in which the template reads and writes every beat."""
 
     @property
     @abstractmethod

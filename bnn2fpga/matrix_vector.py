@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import dot_range
 from bnn2fpga.steps import Steps
 
@@ -102,6 +102,12 @@ class MatrixVector(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(prod(self.source_shape[:-1]) * self.tiles, self.column_folds)
+
+    @property
+    def pattern(self) -> Pattern:
+        vectors = np.arange(0, self.cycles.interval, self.tiles)
+        reads = (vectors[:, None] + np.arange(self.column_folds)).ravel()
+        return Pattern((reads,), (np.arange(self.column_folds - 1, self.cycles.interval, self.column_folds),))
 
     @property
     @abstractmethod

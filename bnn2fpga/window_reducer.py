@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,11 @@ class WindowReducer(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, (self.taps - 1) * self.channel_folds + 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        trips = np.arange(self.cycles.interval)
+        return Pattern((trips,), (trips.reshape(-1, self.taps, self.channel_folds)[:, -1].ravel(),))
 
     @property
     def resources(self) -> Resources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
@@ -10,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -29,16 +31,49 @@ FOLDINGS = 6
 FRAMES = 3
 BATCH = 24
 
-COUNTERS = """\
+RECORDER = """\
+#pragma once
 #include <cstdio>
-static struct {0}_counter {{
-    unsigned long long trips = 0, first = 0;
-    ~{0}_counter() {{
-        std::FILE *file = std::fopen("{1}/{0}.count", "w");
-        std::fprintf(file, "%llu %llu", trips, first);
-        std::fclose(file);
-    }}
-}} {0}_counted;
+#include <vector>
+
+// One kernel's loop trips of all frames, and (trip, port) of every beat in the order in which they pass.
+struct Recorder {
+    const char *file;
+    std::vector<unsigned> beats;
+    unsigned trips = 0;
+    explicit Recorder(const char *name) : file(name) {}
+    ~Recorder() {
+        beats.push_back(trips);
+        std::FILE *out = std::fopen(file, "wb");
+        std::fwrite(beats.data(), sizeof(unsigned), beats.size(), out);
+        std::fclose(out);
+    }
+};
+
+template <typename STREAM>
+struct Recorded {
+    STREAM &stream;
+    Recorder &recorder;
+    unsigned port;
+    void note() {
+        recorder.beats.push_back(recorder.trips - 1);
+        recorder.beats.push_back(port);
+    }
+    auto read() -> decltype(stream.read()) {
+        note();
+        return stream.read();
+    }
+    template <typename BEAT>
+    void write(const BEAT &beat) {
+        note();
+        stream.write(beat);
+    }
+};
+
+template <typename STREAM>
+Recorded<STREAM> recorded(STREAM &stream, Recorder &recorder, unsigned port) {
+    return Recorded<STREAM>{stream, recorder, port};
+}
 """
 
 
@@ -64,34 +99,51 @@ def side_by_side(kernels: list[Kernel]) -> Design:
     return Design("contract", nodes, tuple(edges), IntegerHost(()))
 
 
-def with_counters(design: Design, folder: Path) -> Project:
-    """The design's project, with every kernel's own trips, and those until its first output, counted.
+def with_recorders(design: Design, folder: Path) -> Project:
+    """The design's project, with every kernel's trips and the trip of every beat recorded.
 
-    The testbench only adds up the trips of all kernels. What is counted lies in the files NAME.count
+    The testbench only adds up the trips of all kernels. What is recorded lies in the files NAME.trips
     of `folder` when the executable ends.
     """
-    files = dict(hls_project(design, "xc7z020clg400-1", 100).files)
+    files = dict(hls_project(design, "xc7z020clg400-1", 100).files) | {"recorder.hpp": RECORDER}
     for node in design.nodes:
-        path, counted = f"kernels/{node.name}.hpp", f"{node.name}_counted"
+        path, recorder = f"kernels/{node.name}.hpp", f"{node.name}_recorder"
+
+        def through(use: re.Match[str], node: Node = node, recorder: str = recorder) -> str:
+            port = int(use[2]) + (use[1] == "out") * len(node.kernel.inputs)
+            return f"recorded({use[1]}{use[2]}, {recorder}, {port}).{use[3]}("
+
         text = files[path]
-        assert text.count("BNN2FPGA_TRIP;") == 1 and "out0.write(" in text
-        text = text.replace("BNN2FPGA_TRIP;", f"BNN2FPGA_TRIP; ++{counted}.trips;")
-        write = f"{counted}.first = {counted}.first ? {counted}.first : {counted}.trips, out0.write("
-        files[path] = COUNTERS.format(node.name, folder) + text.replace("out0.write(", write)
+        assert text.count("BNN2FPGA_TRIP;") == 1
+        text = text.replace("BNN2FPGA_TRIP;", f"BNN2FPGA_TRIP; ++{recorder}.trips;")
+        text = re.sub(r"\b(in|out)(\d+)\.(read|write)\(", through, text)
+        declared = f'static Recorder {recorder}("{folder}/{node.name}.trips");\n'
+        files[path] = f'#include "recorder.hpp"\n{declared}{text}'
     return Project(files)
 
 
+def check_trips(kernel: Kernel, recorded: npt.NDArray[np.uint32], frames: int) -> None:
+    """The trips of the kernel's C++ are those of its `cycles` and, beat by beat, of its `pattern`."""
+    trips = kernel.cycles.interval
+    assert recorded[-1] == frames * trips, f"trips of {kernel}"
+    ports = kernel.pattern.reads + kernel.pattern.writes
+    beats = [(trip, port) for port, passing in enumerate(ports) for trip in passing.tolist()]
+    # reads before writes, port after port
+    expected = np.array(
+        [(frame * trips + trip, port) for frame in range(frames) for trip, port in sorted(beats)]
+    )
+    np.testing.assert_array_equal(recorded[:-1].reshape(-1, 2), expected, f"pattern of {kernel}")
+
+
 def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
-    """The outputs of the design's C++; every kernel's trips are checked against its declared cycles."""
+    """The outputs of the design's C++; every kernel's trips are checked against its declared ones."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        with_counters(design, folder).write(folder)
+        with_recorders(design, folder).write(folder)
         result = CppSimulator.compile(design, folder, folder / "run").run(*inputs)
         for node in design.nodes:
-            trips, first = map(int, (folder / f"{node.name}.count").read_text().split())
-            declared = node.kernel.cycles
-            assert trips == len(inputs[0]) * declared.interval, f"trips of {node.kernel}"
-            assert first == declared.fill, f"trips before the first output of {node.kernel}"
+            recorded = np.fromfile(folder / f"{node.name}.trips", np.uint32)
+            check_trips(node.kernel, recorded, len(inputs[0]))
     assert result.trips == len(inputs[0]) * sum(node.kernel.cycles.interval for node in design.nodes)
     return result.outputs
 
@@ -184,7 +236,7 @@ class KernelContract:
                 stream.type.check(result, f"output of {kernel}")
             inputs += arrays
             expected += [(kernel, result) for result in results]
-            assert 1 <= kernel.cycles.fill <= kernel.cycles.interval
+            assert kernel.cycles.fill == kernel.pattern.writes[0][0] + 1 <= kernel.cycles.interval
             beats = [stream.beats for stream in kernel.inputs + kernel.outputs]
             assert kernel.cycles.interval >= max(beats), "a beat takes a cycle"
             assert kernel.resources.dsps == 0

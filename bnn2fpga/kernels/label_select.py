@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
 from bnn2fpga.layers import Layer, Top1
 
 
@@ -44,6 +46,11 @@ class LabelSelect(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, self.inputs[0].beats)
+
+    @property
+    def pattern(self) -> Pattern:
+        trips = np.arange(self.cycles.interval)
+        return Pattern((trips,), (trips[-1:],))
 
     @property
     def resources(self) -> Resources:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Windows
 
 
@@ -152,6 +152,13 @@ class SlidingWindow(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(sum(self.lengths), self.lengths[0] + 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        lengths = np.array(self.lengths)
+        starts = np.cumsum(lengths) - lengths
+        reads = [start + np.arange(count) for start, count in zip(starts, self.reads, strict=True)]
+        return Pattern((np.concatenate(reads),), ((starts[1:, None] + np.arange(self.row_writes)).ravel(),))
 
     @property
     def resources(self) -> Resources:

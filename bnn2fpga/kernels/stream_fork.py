@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
 from bnn2fpga.layers import Copies, Layer
 
 
@@ -47,6 +47,10 @@ class StreamFork(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

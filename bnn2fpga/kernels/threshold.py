@@ -8,7 +8,7 @@ from typing import Self
 
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Map
 from bnn2fpga.steps import Steps
 
@@ -56,6 +56,10 @@ class Threshold(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

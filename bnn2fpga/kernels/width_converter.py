@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding
-from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
 from bnn2fpga.layers import Layer, Regroup
 
 
@@ -61,6 +63,13 @@ class WidthConverter(Kernel):
     def cycles(self) -> Cycles:
         beats = max(self.inputs[0].beats, self.outputs[0].beats)
         return Cycles(beats, self.ratio if self.lanes > self.source_lanes else 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        trips = np.arange(self.cycles.interval)
+        if self.lanes > self.source_lanes:
+            return Pattern((trips,), (trips[self.ratio - 1 :: self.ratio],))
+        return Pattern((trips[:: self.ratio],), (trips,))
 
     @property
     def resources(self) -> Resources:

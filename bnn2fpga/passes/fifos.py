@@ -1,33 +1,31 @@
-"""FIFO depths: where branches meet again, the shorter one must wait without blocking the fork."""
+"""FIFO depths, from the cycles in which the beats pass."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from bnn2fpga.ir import Design
+from bnn2fpga.timing import interval, latest
 
 SMALLEST = 2
-"""Beats; enough between two kernels on a line."""
+"""Beats; a FIFO of one beat passes one every other cycle."""
 
 
 def size_fifos(design: Design) -> Design:
-    """The design with a FIFO of one whole frame at every input of a kernel that joins streams.
+    """The design with FIFOs in which it never deadlocks and takes a frame every `interval` cycles.
 
-    A join reads its inputs together, so while its slower branch fills (a convolution waits for rows), the
-    faster one must be able to leave the fork behind it without being read. With room for a frame at
-    each of the join's inputs every kernel can finish the frame it is at, whatever the other branch
-    does; by induction over the frames no design deadlocks. This is safe, not small: a depth from the
-    kernels' timing needs less.
+    A FIFO holds what lies in it at most while the kernels follow the schedule of `latest`. This schedule
+    goes on for ever, and kernels that wait for data and room, and for nothing else, are never behind it.
+
+    Edges on a line get their full depth too. They could not deadlock with less, but a kernel that reads a
+    row in one go and the one before it that makes it evenly would then wait for each other in turns, and
+    the frame rate would not be that of the slowest kernel. Depths stay exact: the tools round a FIFO up
+    to what its memory has, and `memory` counts so.
     """
-    joins = {node.name for node in design.nodes if len(node.kernel.inputs) > 1}
-
-    def depth(beats: int) -> int:
-        return max(SMALLEST, 1 << (beats - 1).bit_length())
-
+    pace, passages = interval(design), latest(design)
     return replace(
         design,
         edges=tuple(
-            replace(edge, depth=depth(edge.stream.beats) if edge.target.node in joins else SMALLEST)
-            for edge in design.edges
+            replace(edge, depth=max(SMALLEST, passages[edge].occupancy(pace))) for edge in design.edges
         ),
     )

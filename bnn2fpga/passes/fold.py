@@ -7,24 +7,25 @@ from dataclasses import dataclass, replace
 
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Design, Node, Target
+from bnn2fpga.ir import Design, Target
 from bnn2fpga.kernel import Kernel, Resources, memory
 from bnn2fpga.passes.fifos import SMALLEST, size_fifos
 from bnn2fpga.passes.widths import converters, refold, without_converters
+from bnn2fpga.timing import interval
 
 USABLE = 0.8
 """Share of the LUTs and of the block RAM that is planned with; place and route needs the rest."""
 
 
-def interval(design: Design) -> int:
-    """Cycles between two frames: those of the slowest kernel."""
-    return max(node.kernel.cycles.interval for node in design.nodes)
-
-
 def resources(design: Design) -> Resources:
-    """The kernels' resources and those of the FIFOs that are deeper than a few beats, added up."""
-    fifos = (memory(edge.depth, edge.stream.bits) for edge in design.edges if edge.depth > SMALLEST)
-    return sum((*(node.kernel.resources for node in design.nodes), *fifos), Resources())
+    """The kernels' resources and those of the FIFOs, added up."""
+    return sum((node.kernel.resources for node in design.nodes), _fifos(design))
+
+
+def _fifos(design: Design) -> Resources:
+    """Those of the FIFOs that are deeper than a few beats."""
+    deep = (edge for edge in design.edges if edge.depth > SMALLEST)
+    return sum((memory(edge.depth, edge.stream.bits) for edge in deep), Resources())
 
 
 def shares(used: Resources, board: Board) -> dict[str, float]:
@@ -77,12 +78,15 @@ def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = Non
     folded = _meeting(design, choices, target)
     reach = "nothing fits" if best is None else f"reachable: {clock_mhz * 1e6 / interval(best):,.0f} fps"
     asked = f"{fps or 0:,.0f} fps at {clock_mhz:g} MHz leave {target:,} cycles a frame: " if fps else ""
-    why = _too_slow(choices) if folded is None else _too_large(folded, board)
+    why = _too_slow(choices) if folded is None else _too_large(size_fifos(folded), board)
     raise FoldingError(f"{asked}{why}; {reach} on {board.name}")
 
 
 def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: int) -> Design | None:
-    """The cheapest kernels of at most `target` cycles, converters included; None if one has none."""
+    """The cheapest kernels of at most `target` cycles, converters included; None if one has none.
+
+    The FIFOs are not sized yet.
+    """
     chosen: dict[str, Kernel] = {}
     nodes, edges = without_converters(design)
     for node in nodes:
@@ -110,7 +114,7 @@ def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: i
         if best is None:
             return None
         chosen[node.name] = best
-    return size_fifos(refold(design, chosen))
+    return refold(design, chosen)
 
 
 def _first_fitting(
@@ -119,9 +123,11 @@ def _first_fitting(
     """The first of `targets` that can be met and fits.
 
     All are tried: a faster folding may fit where a slower one does not, as it trades block RAM for LUTs.
+    FIFOs are sized only where the kernels fit, since that takes longer than to choose the kernels.
     """
     folded = (_meeting(design, choices, target) for target in targets)
-    return next((one for one in folded if one is not None and _fits(one, board)), None)
+    sized = (size_fifos(one) for one in folded if one is not None and _fits(one, board))
+    return next((one for one in sized if _fits(one, board)), None)
 
 
 def _fits(design: Design, board: Board) -> bool:
@@ -137,11 +143,8 @@ def _too_slow(choices: Mapping[str, Sequence[_Choice]]) -> str:
 def _too_large(design: Design, board: Board) -> str:
     kind, share = max(shares(resources(design), board).items(), key=lambda item: item[1])
 
-    def amount(node: Node) -> float:
-        used = node.kernel.resources
-        return {"LUT": used.luts, "FF": used.flipflops, "BRAM": used.bram36, "DSP": used.dsps}[kind]
-
+    parts = {node.name: node.kernel.resources for node in design.nodes} | {"the FIFOs": _fifos(design)}
     return (
         f"it needs {share:.0%} of the {kind} of {board.name} ({USABLE:.0%} are planned with), "
-        f"most of it in {max(design.nodes, key=amount).name}"
+        f"most of it in {max(parts, key=lambda name: shares(parts[name], board)[kind])}"
     )

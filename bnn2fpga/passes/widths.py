@@ -12,6 +12,7 @@ from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.layers import Regroup
+from bnn2fpga.passes.fifos import SMALLEST
 
 
 def without_converters(design: Design) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:
@@ -28,8 +29,12 @@ def without_converters(design: Design) -> tuple[tuple[Node, ...], tuple[Edge, ..
 
 
 def refold(design: Design, foldings: Mapping[str, Kernel]) -> Design:
-    """The same graph with the kernels of `foldings` and the width converters that they need."""
+    """The same graph with the kernels of `foldings` and the width converters that they need.
+
+    FIFOs get their smallest depth again: another one was for another folding.
+    """
     bare_nodes, bare_edges = without_converters(design)
+    bare_edges = tuple(replace(edge, depth=SMALLEST) for edge in bare_edges)
     kernels = {node.name: foldings.get(node.name, node.kernel) for node in bare_nodes}
 
     def leaving(edge: Edge, otherwise: Stream) -> Stream:

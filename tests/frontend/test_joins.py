@@ -18,6 +18,7 @@ from bnn2fpga.errors import ModelError, ToolError
 from bnn2fpga.frontend import load, lower
 from bnn2fpga.ir import Design
 from bnn2fpga.passes.fold import fold
+from bnn2fpga.timing import deadlock
 from bnn2fpga.tools.gcc import CppSimulator
 from tests.frontend.nets import affine, conv, dense, images, levels, pixels, sign
 from tests.frontend.test_patterns import check_exact
@@ -174,12 +175,15 @@ def run_threads(design: Design, frames: np.ndarray, folder: Path) -> np.ndarray:
     "name", ["residual of sums", "chain with a fork of three", "average pool on the shortcut"]
 )
 def test_planned_fifos_never_deadlock_and_small_ones_do(name: str, tmp_path: Path) -> None:
-    """Every kernel in a thread of its own, FIFOs of the planned depths, then of two beats."""
+    """Every kernel in a thread of its own, FIFOs of the planned depths, then of two beats; as predicted."""
     design = lower(load(made(name, 0), np.zeros((1, *SHAPE), np.float32)))
     folded = fold(design, load_board("pynq-z2"), 100.0, 10_000)
     frames = images(0, 6, *SHAPE)
     expected = folded.simulate(folded.host.encode(frames))
     np.testing.assert_array_equal(run_threads(folded, frames, tmp_path / "planned"), expected)
+    assert not deadlock(folded)
+    assert all(edge.depth < edge.stream.beats for edge in folded.edges), "room for a whole frame"
     small = replace(folded, edges=tuple(replace(edge, depth=2) for edge in folded.edges))
+    assert deadlock(small)
     with pytest.raises(ToolError, match=r"deadlock: stream .* is full"):
         run_threads(small, frames, tmp_path / "small")
