@@ -10,7 +10,7 @@ import numpy as np
 
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Shift
 
 
@@ -74,6 +74,10 @@ class ShiftUnit(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
 from bnn2fpga.layers import Layer, Split
 
 
@@ -54,6 +54,13 @@ class SplitStreams(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        trips = np.arange(self.cycles.interval)
+        pixels = trips.reshape(-1, self.inputs[0].channels // self.lanes)
+        middle = self.left // self.lanes
+        return Pattern((trips,), (pixels[:, :middle].ravel(), pixels[:, middle:].ravel()))
 
     @property
     def resources(self) -> Resources:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Spread
 from bnn2fpga.steps import Steps
 
@@ -91,6 +91,11 @@ class ThermometerEncoder(Kernel):
     @property
     def cycles(self) -> Cycles:
         return Cycles(self.outputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        trips = np.arange(self.cycles.interval)
+        return Pattern((trips.reshape(-1, self.folds)[:, : self.reads].ravel(),), (trips,))
 
     @property
     def resources(self) -> Resources:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Bend, Layer
 from bnn2fpga.slopes import TwoSlopes
 
@@ -86,6 +86,10 @@ class TwoSlopeUnit(Kernel):
     def terms(self) -> int:
         """Powers of two in the costliest slope."""
         return self.slopes.terms[0].shape[1]
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:
