@@ -3,7 +3,7 @@
 The trunk, the side that is a straight line of an integer, keeps its integers; its gain and bias, one a
 channel, stay outside of the fabric and are consumed by the next thresholds. Only the branch is rounded:
 divided by the trunk's gain it becomes integers on the trunk's grid, by a step function where it takes few
-values, otherwise by two straight lines whose slopes are sums of two powers of two.
+values, otherwise by two straight lines whose slopes are sums of as few powers of two as the grid allows.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ from bnn2fpga.layers import Bend, Map, Sum
 from bnn2fpga.slopes import TwoSlopes
 from bnn2fpga.steps import MOST_STEPS, Steps
 
-TERMS = 2
+MOST_TERMS = 8
 """Signed powers of two in a slope."""
-SLOPE_BITS = 4
+REACH = 2.0
+"""Standard deviations within which a slope may move a line by one grid unit, ..."""
+SLOPE_PARTS = 4
+"""... or by one part in so many times 2**grid_bits, whichever is more."""
+LEAST_SLOPE_BITS, MOST_SLOPE_BITS = 4, 16
 """Fraction bits of a slope, on top of the trunk's."""
 FEW_STEPS = 63
 """A step function of at most so many steps is exact and small enough to be preferred to two lines."""
-SAME_SLOPE = 0.01
+SAME_SLOPE = 1e-4
 """Part of the steepest slope; what two pieces of one line may differ by."""
 
 Floats = npt.NDArray[np.float64]
@@ -68,7 +72,7 @@ def on_grid(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, 
     grid_bits = max(bits, signal.grid_bits)
     finer = 2.0 ** (grid_bits - signal.grid_bits)
     unit = _own_unit(graph, node, signal) / finer
-    bent = _rounded(graph, build, node, signal, unit)
+    bent = _rounded(graph, build, node, signal, unit, grid_bits)
     return Signal(
         bent.port,
         bent.stream,
@@ -91,7 +95,7 @@ def add_to_trunk(
     trunk = on_grid(graph, build, node, trunk, bits)
     up = max(0, bits - trunk.grid_bits)
     unit = np.broadcast_to(trunk.scale, trunk.stream.channels) / 2.0**up
-    added = _rounded(graph, build, node, branch, unit)
+    added = _rounded(graph, build, node, branch, unit, trunk.grid_bits + up)
     shift, offset = up + int(log2(trunk.multiplier)), trunk.offset << up
     low = (int(trunk.points[0]) << shift) + added.low + offset
     high = (int(trunk.points[-1]) << shift) + added.high + offset
@@ -111,11 +115,11 @@ def add_to_trunk(
 
 
 def _trunk_first(graph: Graph, build: Builder, left: Signal, right: Signal) -> tuple[Signal, Signal]:
-    """The side that is a straight line first; of two, the one that the branch was made from."""
-    lines = [as_affine(graph, side) is not None for side in (left, right)]
-    if lines[0] == lines[1]:
-        lines = [build.is_read(side.port) for side in (left, right)]
-    return (right, left) if lines[1] and not lines[0] else (left, right)
+    """The side that the branch was made from comes first, or else the one that is a straight line."""
+    trunk = [build.is_read(side.port) for side in (left, right)]
+    if trunk[0] == trunk[1]:
+        trunk = [as_affine(graph, side) is not None for side in (left, right)]
+    return (right, left) if trunk[1] and not trunk[0] else (left, right)
 
 
 def _own_unit(graph: Graph, node: onnx.NodeProto, signal: Signal) -> Floats:
@@ -129,8 +133,10 @@ def _own_unit(graph: Graph, node: onnx.NodeProto, signal: Signal) -> Floats:
     return steepest
 
 
-def _rounded(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, unit: Floats) -> _Branch:
-    """The signal's values in multiples of `unit` (C,), as integers of a kernel."""
+def _rounded(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, unit: Floats, grid_bits: int
+) -> _Branch:
+    """The signal's values in multiples of `unit` (C,), as integers of a kernel; `unit` has `grid_bits`."""
     build.rounded.append(node.name)
     points = signal.points if len(signal.points) <= 1 << 16 else sampled(signal.points)
     values = chain_values(graph, signal, points)
@@ -145,7 +151,7 @@ def _rounded(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal,
         return _stepped(build, node, signal, points, levels)
     fitted = fit_lines(points, targets)
     if fitted is not None:
-        slopes = fitted.rounded(signal)
+        slopes = fitted.rounded(signal, grid_bits)
         low, high = slopes.bounds(int(points[0]), int(points[-1]))
         ends = int(low.min()), int(high.max())
         layer = Bend(stream, slopes, IntType.holding(*ends))
@@ -171,7 +177,8 @@ def _stepped(build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints,
 def _too_wild(node: onnx.NodeProto, signal: Signal) -> ModelError:
     return ModelError(
         f"{node.name}: what stands between {signal.port.node} and this sum is neither a step function of at "
-        f"most {MOST_STEPS} steps nor two straight lines per channel; put a quantizer in front of the sum"
+        f"most {MOST_STEPS} steps nor two straight lines per channel; use fewer trunk bits, or put a "
+        "quantizer in front of the sum"
     )
 
 
@@ -183,16 +190,22 @@ class Lines:
     slopes: Floats
     intercepts: Floats
 
-    def rounded(self, signal: Signal) -> TwoSlopes:
+    def rounded(self, signal: Signal, grid_bits: int) -> TwoSlopes:
         """The lines with slopes of few powers of two, each equal to the real one at the n it should serve."""
-        fine = 2.0**SLOPE_BITS
-        slopes = sums_of_powers(self.slopes * fine, TERMS)
-        center = -signal.offset / signal.multiplier
         spread = signal.spread or max(1.0, float(signal.points[-1] - signal.points[0]) / 8)
+        wanted = int(np.ceil(np.log2(REACH * spread)))
+        bits = min(max(wanted, LEAST_SLOPE_BITS), MOST_SLOPE_BITS)
+        fine = 2.0**bits
+        tolerance = np.maximum(1 / (REACH * spread), np.abs(self.slopes) / (SLOPE_PARTS << grid_bits))
+        for terms in range(1, MOST_TERMS + 1):
+            slopes = sums_of_powers(self.slopes * fine, terms)
+            if np.all(np.abs(slopes / fine - self.slopes) <= tolerance):
+                break
+        center = -signal.offset / signal.multiplier
         mean = center + mean_beside(self.knees - center, spread)
         constants = (self.slopes * mean + self.intercepts) * fine - slopes * mean
-        rounded = np.floor(constants + 0.5).astype(np.int64) + (1 << SLOPE_BITS - 1)
-        return TwoSlopes(np.ceil(self.knees).astype(np.int64), slopes, rounded, SLOPE_BITS)
+        rounded = np.floor(constants + 0.5).astype(np.int64) + (1 << bits - 1)
+        return TwoSlopes(np.ceil(self.knees).astype(np.int64), slopes, rounded, bits)
 
 
 def fit_lines(points: Ints, values: Array) -> Lines | None:
