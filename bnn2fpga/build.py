@@ -17,7 +17,7 @@ from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import Step
 from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.verify import Ladder, Level, climb, random_frames
+from bnn2fpga.verify import Ladder, Level, climb, graph_outputs, random_frames
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
@@ -118,7 +118,8 @@ class Build:
                     f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
                     f"{level.frames} frames; first at {level.difference}"
                 )
-        results = {"accuracy": report.accuracy(self.pipeline.folded, data)}
+        graph = None if data.labels is None else graph_outputs(self.pipeline, data.frames)
+        results = {"accuracy": report.accuracy(self.pipeline.folded, data, graph)}
         _write_json(folder / "ladder.json", ladder.as_dict() | results)
 
     def report(self, folder: Path) -> None:

@@ -26,6 +26,7 @@ from bnn2fpga.estimate import estimate as estimate_design
 from bnn2fpga.flow import run_flow
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.report import gather
+from bnn2fpga.verify import climb, graph_outputs, random_frames
 
 app = typer.Typer(
     name="bnn2fpga",
@@ -49,6 +50,13 @@ Clock = Annotated[
 ]
 ExactSums = Annotated[
     bool, typer.Option("--exact-sums", help="Where float32 rounding decides a threshold, take the exact sum.")
+]
+TrunkBits = Annotated[
+    int | None,
+    typer.Option(
+        "--trunk-bits",
+        help="Round residual sums that have no common integer grid to this many fraction bits, 0 to 12.",
+    ),
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Frames, and labels, as .npy or .npz; random frames if absent.")
@@ -96,6 +104,7 @@ def build(
     divide: Divide = 1.0,
     frames: Annotated[int, typer.Option(min=1, help="Random frames to verify with, without --data.")] = 64,
     exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
@@ -113,6 +122,7 @@ def build(
             divide=divide,
             frames=frames,
             exact_sums=exact_sums,
+            trunk_bits=trunk_bits,
         )
     with show.BuildProgress(out) as progress:
         made = Build.of(config, progress.level)
@@ -131,17 +141,23 @@ def simulate(
         Path | None, typer.Option(help="Write the network's outputs to this .npy file.")
     ] = None,
     exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
 ) -> None:
     """Runs the integer design in numpy on DATA; prints the accuracy where labels are known."""
-    pipeline = Pipeline(model, Options(exact_sums=exact_sums))
+    pipeline = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits))
     chosen = _frames(pipeline, data, divide, frames)
     start = time.perf_counter()
     results = pipeline.lowered.run(chosen.frames)
     seconds = time.perf_counter() - start
     out.print(f"{len(results):,} frames in {seconds:.2f} s, {len(results) / seconds:,.0f} frames/s")
+    graph = graph_outputs(pipeline, chosen.frames)
     if chosen.labels is not None:
-        right = int((predicted_labels(results) == chosen.labels).sum())
-        out.print(f"accuracy {100 * right / len(results):.2f} % ({right:,} of {len(results):,})")
+        out.print(f"accuracy {_accuracy(results, chosen.labels)}")
+        if graph is not None:
+            out.print(f"accuracy before the trunk was rounded {_accuracy(graph, chosen.labels)}")
+    if graph is not None:
+        same = int((predicted_labels(results) == predicted_labels(graph)).sum())
+        out.print(f"{same:,} of {len(results):,} labels as before the trunk was rounded")
     if output is not None:
         try:
             np.save(output, results)
@@ -159,11 +175,11 @@ def verify(
     frames: Frames = None,
     cpp_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the generated C++.")] = None,
     exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy and the generated C++ with one another."""
-    from bnn2fpga.verify import climb
-
-    pipeline = Pipeline(model, Options(board=board, fps=fps, exact_sums=exact_sums))
+    options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
+    pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)
     worst = None
     with out.status("comparing levels"):
@@ -181,9 +197,11 @@ def estimate(
     fps: Fps = None,
     clock: Clock = None,
     exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
-    pipeline = Pipeline(model, Options(board=board, fps=fps, clock_mhz=clock, exact_sums=exact_sums))
+    options = Options(board=board, fps=fps, clock_mhz=clock, exact_sums=exact_sums, trunk_bits=trunk_bits)
+    pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board)
     out.print(
         show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
@@ -239,7 +257,6 @@ def _global(
 
 def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:
     from bnn2fpga.dataset import Dataset
-    from bnn2fpga.verify import random_frames
 
     if data is None:
         return Dataset(random_frames(pipeline, count or 64))
@@ -247,6 +264,11 @@ def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | N
     if not len(chosen.frames):
         raise ConfigError(f"{data}: holds no frames")
     return chosen
+
+
+def _accuracy(outputs: Any, labels: Any) -> str:
+    right = int((predicted_labels(outputs) == labels).sum())
+    return f"{100 * right / len(labels):.2f} % ({right:,} of {len(labels):,})"
 
 
 def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:

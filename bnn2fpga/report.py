@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bnn2fpga.codegen import render
 from bnn2fpga.dataset import Dataset, predicted_labels
@@ -82,13 +83,18 @@ def transformations(applied: Iterable[Any]) -> list[dict[str, Any]]:
     return [asdict(one) for one in applied]
 
 
-def accuracy(design: Design, data: Dataset) -> dict[str, Any] | None:
-    """Correct labels of the integer design, and of the training framework's scores; None without labels."""
+def accuracy(design: Design, data: Dataset, graph: npt.NDArray[Any] | None = None) -> dict[str, Any] | None:
+    """Correct labels of the integer design, of the training framework's scores and of the `graph`'s outputs.
+
+    The graph's matter where the design is rounded. None without labels.
+    """
     if data.labels is None:
         return None
     found = {"integer design": int((predicted_labels(design.run(data.frames)) == data.labels).sum())}
     if data.scores is not None:
         found["Brevitas"] = int((predicted_labels(data.scores) == data.labels).sum())
+    if graph is not None:
+        found["before rounding"] = int((predicted_labels(graph) == data.labels).sum())
     return {"frames": len(data.labels), "correct": found}
 
 

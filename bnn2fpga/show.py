@@ -23,13 +23,15 @@ BAR = 24
 def level_line(level: Level) -> Text:
     """One rung of the ladder."""
     mark = ("✓", "green") if level.ok else ("✗", "bold red")
+    if level.tolerated:
+        mark = ("~", "yellow")
     line = Text.assemble(
         mark,
         f" {level.name:<12} = {level.reference:<12} ",
         (f"{level.equal:,} of {level.frames:,} frames equal", "" if level.ok else "red"),
         (f"  ({level.compared})", "dim"),
     )
-    if level.difference:
+    if level.difference and not level.tolerated:
         line.append(f"\n    first difference: {level.difference}", "red")
     return line
 
@@ -95,7 +97,12 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: 
     levels = facts["ladder"]["levels"]
     counts = sorted({level["frames"] for level in levels})
     ranged = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    grid.add_row("verified", f"{len(levels)} comparisons of levels, all equal on {ranged} frames")
+    exact = sum(not level["tolerated"] for level in levels)
+    compared = "1 comparison" if exact == 1 else f"{exact} comparisons"
+    grid.add_row("verified", f"{compared} of levels, all equal on {ranged} frames")
+    for level in levels:
+        if level["tolerated"]:
+            grid.add_row("rounded", f"{level['equal']:,} of {level['frames']:,} labels as before rounding")
     design = facts["design"]
     layers = sum(kernel["kernel"].endswith("Mvu") for kernel in design["kernels"])
     grid.add_row(

@@ -125,7 +125,7 @@ def _shortcut(build: Builder, name: str, port: Port, trunk: Stream) -> tuple[Por
     (sums,) = kernel.outputs
     mean = Shift(sums, np.full(sums.channels, 2), 2, trunk.type)
     port, kernel = build.add(f"{name}_mean", mean, port)
-    port, kernel = build.add(f"{name}_double", Concat(kernel.outputs[0], kernel.outputs[0]), port, port)
+    port, kernel = build.add(f"{name}_twice", Concat(kernel.outputs[0], kernel.outputs[0]), port, port)
     return port, kernel.outputs[0]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.linear import as_affine, as_linear, chain_values, end_tensor, sampled
@@ -36,20 +36,19 @@ LEAST_SLOPE_BITS, MOST_SLOPE_BITS = 4, 16
 """Fraction bits of a slope, on top of the trunk's."""
 FEW_STEPS = 63
 """A step function of at most so many steps is exact and small enough to be preferred to two lines."""
-SAME_SLOPE = 1e-4
-"""Part of the steepest slope; what two pieces of one line may differ by."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class _Branch:
-    """Integers on `port`, from `low` to `high`."""
+    """Integers on `port`, from `low` to `high`; one is 2**shift units."""
 
     port: Port
     stream: Stream
     low: int
     high: int
+    shift: int = 0
 
 
 def integers(
@@ -76,10 +75,10 @@ def on_grid(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, 
     return Signal(
         bent.port,
         bent.stream,
-        unit,
+        unit * 2.0**bent.shift,
         np.arange(bent.low, bent.high + 1),
         (Segment(end_tensor(signal), signal.index),),
-        grid_bits=grid_bits,
+        grid_bits=grid_bits - bent.shift,
         spread=signal.spread * finer,
     )
 
@@ -89,7 +88,7 @@ def add_to_trunk(
 ) -> Signal:
     """left + right on the trunk's grid of at least `bits` fraction bits; both arrive in one order.
 
-    Raises ModelError for a branch that is neither a step function of few steps nor two straight lines.
+    Raises ModelError for a branch that is neither two straight lines nor, on any grid, of few enough steps.
     """
     trunk, branch = _trunk_first(graph, build, left, right)
     trunk = on_grid(graph, build, node, trunk, bits)
@@ -97,10 +96,10 @@ def add_to_trunk(
     unit = np.broadcast_to(trunk.scale, trunk.stream.channels) / 2.0**up
     added = _rounded(graph, build, node, branch, unit, trunk.grid_bits + up)
     shift, offset = up + int(log2(trunk.multiplier)), trunk.offset << up
-    low = (int(trunk.points[0]) << shift) + added.low + offset
-    high = (int(trunk.points[-1]) << shift) + added.high + offset
+    low = (int(trunk.points[0]) << shift) + (added.low << added.shift) + offset
+    high = (int(trunk.points[-1]) << shift) + (added.high << added.shift) + offset
     other = Stream(trunk.stream.shape, added.stream.type)
-    layer = Sum(trunk.stream, other, (shift, 0), offset, IntType.holding(low, high))
+    layer = Sum(trunk.stream, other, (shift, added.shift), offset, IntType.holding(low, high))
     port, kernel = build.add(node.name, layer, trunk.port, added.port)
     return Signal(
         port,
@@ -143,42 +142,49 @@ def _rounded(
     if values is None:
         raise _too_wild(node, signal)
     targets = values / unit
-    levels = np.floor(targets + 0.5).astype(np.int64)
-    steps = int(np.abs(np.diff(levels, axis=0)).sum(axis=0).max(initial=0))
     whole = len(points) == len(signal.points)
-    stream = Stream(signal.stream.shape, signal.stream.type)
-    if whole and steps <= FEW_STEPS:
-        return _stepped(build, node, signal, points, levels)
+    if whole and _steps(targets) <= FEW_STEPS:
+        return _stepped(build, node, signal, points, targets, 0)
     fitted = fit_lines(points, targets)
     if fitted is not None:
         slopes = fitted.rounded(signal, grid_bits)
         low, high = slopes.bounds(int(points[0]), int(points[-1]))
         ends = int(low.min()), int(high.max())
-        layer = Bend(stream, slopes, IntType.holding(*ends))
+        layer = Bend(Stream(signal.stream.shape, signal.stream.type), slopes, IntType.holding(*ends))
         port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
         return _Branch(port, kernel.outputs[0], *ends)
-    if whole and steps <= MOST_STEPS:
-        return _stepped(build, node, signal, points, levels)
+    # a curve of too many steps goes on a coarser grid, up to the trunk's own integers
+    for coarser in range(grid_bits + 1):
+        if whole and _steps(targets / 2.0**coarser) <= MOST_STEPS:
+            return _stepped(build, node, signal, points, targets / 2.0**coarser, coarser)
     raise _too_wild(node, signal)
 
 
-def _stepped(build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints, levels: Ints) -> _Branch:
+def _half_up(values: Array) -> Ints:
+    return np.floor(values + 0.5).astype(np.int64)
+
+
+def _steps(targets: Array) -> int:
+    """Unit steps of the costliest channel."""
+    return int(np.abs(np.diff(_half_up(targets), axis=0)).sum(axis=0).max(initial=0))
+
+
+def _stepped(
+    build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints, targets: Array, shift: int
+) -> _Branch:
+    levels = _half_up(targets)
     low, high = int(levels.min()), int(levels.max())
     kind = IntType.holding(low, high)
-    try:
-        steps = Steps.read(levels - kind.low, points, kind)
-    except BuildError as error:
-        raise ModelError(f"{node.name}: {error}") from error
+    steps = Steps.read(levels - kind.low, points, kind)
     layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
     port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
-    return _Branch(port, kernel.outputs[0], low, high)
+    return _Branch(port, kernel.outputs[0], low, high, shift)
 
 
 def _too_wild(node: onnx.NodeProto, signal: Signal) -> ModelError:
     return ModelError(
         f"{node.name}: what stands between {signal.port.node} and this sum is neither a step function of at "
-        f"most {MOST_STEPS} steps nor two straight lines per channel; use fewer trunk bits, or put a "
-        "quantizer in front of the sum"
+        f"most {MOST_STEPS} steps nor two straight lines per channel; put a quantizer in front of it"
     )
 
 
@@ -213,29 +219,23 @@ def fit_lines(points: Ints, values: Array) -> Lines | None:
 
     `values` are in units of which half a one may be lost.
     """
-    if len(points) < 2:
+    if len(points) < 4:
         return None
-    pitch = np.diff(points)[:, None]
-    rises = np.diff(values, axis=0) / pitch
-    noise = 1e-6 * np.abs(values).max(axis=0) / pitch.min()
-    same = SAME_SLOPE * np.abs(rises).max(axis=0) + noise
-    last = len(rises) - 1
-    # the pieces at both ends that have one slope
-    first_bent = np.where(np.abs(rises - rises[0]) > same, np.arange(len(rises))[:, None], len(rises)).min(
-        axis=0
-    )
-    last_bent = np.where(np.abs(rises - rises[-1]) > same, np.arange(len(rises))[:, None], -1).max(axis=0)
-    straight = first_bent > last
-    start = np.where(straight, 0, np.minimum(last_bent + 1, last))
-    end = np.where(straight, last + 1, first_bent)
+    columns = points[:, None]
+    chord = (values[-1] - values[0]) / (points[-1] - points[0])
+    # two lines are farthest from their chord where they meet
+    bow = np.abs(values - values[0] - chord * (columns - points[0]))
+    knee = np.clip(bow.argmax(axis=0), 2, len(points) - 3)
+    straight = bow.max(axis=0) <= 0.5
     channels = np.arange(values.shape[1])
-    low = (values[end, channels] - values[0]) / (points[end] - points[0])
-    high = (values[-1] - values[start, channels]) / (points[-1] - points[start])
+    low = (values[knee - 1, channels] - values[0]) / (points[knee - 1] - points[0])
+    high = (values[-1] - values[knee + 1, channels]) / (points[-1] - points[knee + 1])
+    low, high = np.where(straight, chord, low), np.where(straight, chord, high)
     slopes = np.stack([low, high])
     intercepts = np.stack([values[0] - low * points[0], values[-1] - high * points[-1]])
-    bend = np.where(straight | (low == high), 1.0, high - low)
+    straight |= low == high
+    bend = np.where(straight, 1.0, high - low)
     knees = np.where(straight, float(points[0]), (intercepts[0] - intercepts[1]) / bend)
-    columns = points[:, None]
     fitted = np.where(columns < knees, *(intercepts[:, None] + slopes[:, None] * columns))
     off = np.abs(fitted - values).max(axis=0)
     return (

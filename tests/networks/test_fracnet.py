@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bnn2fpga.boards import load_board
+from bnn2fpga.codegen import hls_project
+from bnn2fpga.compiler import compile
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
+from bnn2fpga.estimate import estimate
 from bnn2fpga.frontend.fracnet import (
     Fixed,
     FracNet,
@@ -24,7 +29,13 @@ from bnn2fpga.frontend.fracnet import (
     thermometer,
     truncated,
 )
-from bnn2fpga.frontend.fracnet_trunk import FoldedTrunk, fold_trunk, shrunk, sums_of_powers
+from bnn2fpga.frontend.fracnet_design import import_fracnet
+from bnn2fpga.frontend.fracnet_trunk import FoldedTrunk, fold_trunk, shrunk
+from bnn2fpga.frontend.powers import sums_of_powers
+from bnn2fpga.ir import Design
+from bnn2fpga.passes.fold import fold
+from bnn2fpga.timing import deadlock
+from bnn2fpga.tools.gcc import CppSimulator
 from tests.networks.shared import shared_arrays, shared_file
 
 FINE = {"grid_bits": 16, "terms": 16, "slope_bits": 8}
@@ -188,6 +199,64 @@ def test_sums_of_powers_are_the_nearest() -> None:
     powers = np.concatenate([[0], 2 ** np.arange(8), -(2 ** np.arange(8))])
     nearest = np.abs(values[:, None] - (powers[:, None] + powers).ravel()).min(axis=1)
     np.testing.assert_allclose(np.abs(values - sums_of_powers(values, 2)), nearest)
+
+
+# ---- the kernels ------------------------------------------------------------------------------------
+
+
+@cache
+def compiled() -> Design:
+    return import_fracnet(shared_file("models/fracnet_cifar10.npz"))
+
+
+def on_board() -> Design:
+    return fold(compiled(), load_board("pynq-z2"), 100.0)
+
+
+def test_kernels_compute_the_folded_trunk() -> None:
+    images = golden()["images_nchw_uint8"]
+    sums = compiled().simulate(compiled().host.encode(images))
+    np.testing.assert_array_equal(sums.reshape(len(images), -1), folded().pooled(images))
+    np.testing.assert_allclose(compiled().run(images), folded().logits(images))
+
+
+def test_accuracy_of_the_kernels() -> None:
+    images, labels = cifar()["test_image"], cifar()["test_label"]
+    assert len(images) == 1017
+    assert (compiled().run(images).argmax(axis=1) == labels).mean() >= 0.885
+
+
+def test_fits_a_pynq_z2_without_a_multiplier() -> None:
+    """Whatever is multiplied in the generated C++ has a constant factor: a shift, or part of an address."""
+    design = on_board()
+    report = estimate(design, load_board("pynq-z2"))
+    assert report.total.dsps == 0 and max(report.shares.values()) <= 0.8
+    files = hls_project(design, "xc7z020clg400-1", 100.0).files
+    for name, text in files.items():
+        if name.startswith("kernels/"):
+            code = re.sub(r"//.*|^#.*|static const [^;]*;", "", text, flags=re.MULTILINE)
+            for left, right in re.findall(r"([\w\])]+) \* ([\w(]+)", code):
+                assert left.isdigit() or right.strip("(").isdigit(), f"{name}: {left} * {right}"
+            assert not re.search(r"\*=|/ [a-z]|float|double", code)
+
+
+def test_cpp_on_20_images(tmp_path: Path) -> None:
+    design = on_board()
+    frames = design.host.encode(cifar()["test_image"][:20])
+    hls_project(design, "xc7z020clg400-1", 100.0).write(tmp_path)
+    found = CppSimulator.compile(design, tmp_path, tmp_path / "run").run(frames).outputs[0]
+    np.testing.assert_array_equal(found, design.simulate(frames))
+
+
+def test_planned_fifos_pass_frames() -> None:
+    assert deadlock(on_board()) == ()
+
+
+def test_import_through_the_api() -> None:
+    design = compile(shared_file("models/fracnet_cifar10.npz"), fps=2000)
+    assert design.target is not None and design.name == "fracnet_cifar10"
+    with pytest.raises(BuildError, match="pixels must be integers 0 to 255"):
+        design.run(np.full((1, 32, 32, 3), 0.5))
 
 
 # ---- refusals --------------------------------------------------------------------------------------
