@@ -191,6 +191,20 @@ CONVOLUTIONS: dict[str, Make] = {
     ),
 }
 
+
+class RPReLU(nn.Module):
+    """PReLU between two shifts, slopes of both signs."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.before = nn.Parameter(torch.randn(1, channels, 1, 1))
+        self.prelu = prelu(channels)
+        self.behind = nn.Parameter(torch.randn(1, channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.prelu(x + self.before) + self.behind
+
+
 LEVELS = torch.arange(1, 9) * 3.5 / 16
 
 
@@ -267,6 +281,7 @@ CHAINS: dict[str, Callable[[], list[nn.Module]]] = {
     "gain and bias": lambda: [affine(4)],
     "batch norm": lambda: [norm(4)],
     "PReLU": lambda: [affine(4), prelu(4)],
+    "RPReLU": lambda: [affine(4), RPReLU(4)],
     "one PReLU slope": lambda: [affine(4), nn.PReLU(init=-0.3)],
     "LeakyReLU": lambda: [norm(4), nn.LeakyReLU(0.1)],
     "Hardtanh": lambda: [affine(4), nn.Hardtanh(-0.75, 1.25)],

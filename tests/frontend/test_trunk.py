@@ -22,24 +22,11 @@ from bnn2fpga.frontend.trunk import fit_lines
 from bnn2fpga.ir import Design
 from bnn2fpga.kernels.two_slope_unit import TwoSlopeUnit
 from tests.conftest import Run
-from tests.frontend.nets import affine, conv, images, levels, norm, prelu, sign
+from tests.frontend.nets import affine, conv, images, levels, norm, sign
 from tests.frontend.test_joins import Net
-from tests.frontend.test_patterns import kernels, run_cpp
+from tests.frontend.test_patterns import RPReLU, kernels, run_cpp
 
 SHAPE = (2, 8, 8)
-
-
-class RPReLU(nn.Module):
-    """PReLU between two shifts, slopes of both signs."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.before = nn.Parameter(torch.randn(1, channels, 1, 1))
-        self.prelu = prelu(channels)
-        self.behind = nn.Parameter(torch.randn(1, channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prelu(x + self.before) + self.behind
 
 
 def trained_norm(channels: int) -> nn.Module:
@@ -85,14 +72,6 @@ def fracbnn(net: Net, x: Tensor) -> Tensor:
     x = net.n1(x + net.r1(net.n2(net.a(net.s(x)))))
     half = avg_pool2d(x, 2)
     return pooled(net.n3(torch.cat([half, half], 1) + net.r2(net.n4(net.d(net.t(x))))))
-
-
-class Shift(nn.Module):
-    """A bias a channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.randn(1, channels, 1, 1))
 
 
 def with_norms(way: Callable[[Net, Tensor], Tensor], count: int, **parts: nn.Module) -> Net:
