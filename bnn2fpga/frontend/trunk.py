@@ -102,6 +102,8 @@ def add_to_trunk(
     other = Stream(trunk.stream.shape, added.stream.type)
     layer = Sum(trunk.stream, other, (shift, 0), offset, IntType.holding(low, high))
     port, kernel = build.add(node.name, layer, trunk.port, added.port)
+    kept = f"keeps its gain and its integers, shifted left by {shift}"
+    build.say(f"the trunk from {trunk.port.node or 'the input'} {kept}")
     return Signal(
         port,
         kernel.outputs[0],
@@ -148,6 +150,7 @@ def _rounded(
     whole = len(points) == len(signal.points)
     stream = Stream(signal.stream.shape, signal.stream.type)
     if whole and steps <= FEW_STEPS:
+        build.say(f"{_grid(signal, grid_bits)}: a step function per channel")
         return _stepped(build, node, signal, points, levels)
     fitted = fit_lines(points, targets)
     if fitted is not None:
@@ -156,10 +159,16 @@ def _rounded(
         ends = int(low.min()), int(high.max())
         layer = Bend(stream, slopes, IntType.holding(*ends))
         port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
+        build.say(f"{_grid(signal, grid_bits)}: two straight lines per channel")
         return _Branch(port, kernel.outputs[0], *ends)
     if whole and steps <= MOST_STEPS:
+        build.say(f"{_grid(signal, grid_bits)}: a step function per channel")
         return _stepped(build, node, signal, points, levels)
     raise _too_wild(node, signal)
+
+
+def _grid(signal: Signal, grid_bits: int) -> str:
+    return f"branch from {signal.port.node or 'the input'} rounded to a grid of 2^-{grid_bits}"
 
 
 def _stepped(build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints, levels: Ints) -> _Branch:
