@@ -56,7 +56,10 @@ def lower_add(
     offset = (left.offset << up_left) + (right.offset << up_right)
     layer = Sum(left.stream, _viewed(right, left.stream), (int(shifts[0]), int(shifts[1])), offset)
     port, kernel = build.add(node.name, layer, left.port, right.port)
-    build.say(f"exact sum, the branches shifted left by {layer.shifts[0]} and {layer.shifts[1]} to one grid")
+    moved = " and ".join(map(str, layer.shifts))
+    build.say(
+        f"exact sum, branches shifted left by {moved}" if any(layer.shifts) else "exact sum on one grid"
+    )
     (stream,) = kernel.outputs
     scale = np.minimum(left.scale, right.scale)
     largest = max(-stream.type.low, stream.type.high)

@@ -102,8 +102,8 @@ def add_to_trunk(
     other = Stream(trunk.stream.shape, added.stream.type)
     layer = Sum(trunk.stream, other, (shift, 0), offset, IntType.holding(low, high))
     port, kernel = build.add(node.name, layer, trunk.port, added.port)
-    kept = f"keeps its gain and its integers, shifted left by {shift}"
-    build.say(f"the trunk from {trunk.port.node or 'the input'} {kept}")
+    moved = f", shifted left by {shift}" if shift else ""
+    build.say(f"the trunk from {trunk.port.node or 'the input'} keeps its gain and its integers{moved}")
     return Signal(
         port,
         kernel.outputs[0],
