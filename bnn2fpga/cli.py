@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 build error, 2 wrong usage, 3 tool missing or failed, 4 re
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import warnings
@@ -206,6 +207,26 @@ def estimate(
     out.print(
         show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
     )
+
+
+@app.command(epilog="Example:  bnn2fpga explain tfc.onnx --trunk-bits 4")
+def explain(
+    model: Model,
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Shows what each part of MODEL becomes, by which rule, and why and where it is refused.
+
+    Exit code 1 if the model is refused, as for build.
+    """
+    explained = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).explained
+    if as_json:
+        print(json.dumps(explained.facts, indent=2))
+    else:
+        out.print(show.explanation(explained))
+    if explained.refusal is not None:
+        raise typer.Exit(explained.refusal.exit_code)
 
 
 @app.command()

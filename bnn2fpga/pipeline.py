@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bnn2fpga.boards import Board, load_board
 from bnn2fpga.errors import ModelError
+from bnn2fpga.explanation import Explanation, explain_design
 from bnn2fpga.ir import Design
 
 
@@ -41,6 +42,12 @@ class Pipeline:
         return load_board(self.options.board)
 
     @property
+    def name(self) -> str:
+        """The design's name: the options', or else the file's or the class's."""
+        stem = Path(self.model).stem if isinstance(self.model, str | Path) else type(self.model).__name__
+        return self.options.name or stem
+
+    @property
     def imported(self) -> bool:
         """Whether the model is a parameter file that needs no graph."""
         return isinstance(self.model, str | Path) and Path(self.model).suffix == ".npz"
@@ -68,9 +75,19 @@ class Pipeline:
 
         if self.imported:
             return import_parameters(self.model)
-        stem = Path(self.model).stem if isinstance(self.model, str | Path) else type(self.model).__name__
         options = self.options
-        return lower(self.streamlined[0], options.name or stem, options.exact_sums, options.trunk_bits)
+        return lower(self.streamlined[0], self.name, options.exact_sums, options.trunk_bits)
+
+    @cached_property
+    def explained(self) -> Explanation:
+        """What became of each part of the model, or why it is refused; of an imported one, its kernels."""
+        from bnn2fpga.frontend import explain
+
+        if self.imported:
+            return explain_design(self.lowered)
+        options = self.options
+        streamlined, applied = self.streamlined
+        return explain(streamlined, self.name, options.exact_sums, options.trunk_bits, applied)
 
     @cached_property
     def folded(self) -> Design:

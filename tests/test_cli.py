@@ -181,6 +181,41 @@ def test_simulate_writes_outputs_and_accuracy(run: Run, tmp_path: Path) -> None:
     assert np.load("y.npy").shape == (10, 4)
 
 
+def test_explain_shows_every_region(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("explain", small_onnx(tmp_path), "--trunk-bits", 4)
+    assert (code, err) == (0, "")
+    for part in ("small: 5 kernels", "the host computes it", "fused into Conv_0", "thresholds read"):
+        assert part in out
+    assert "refused" not in out
+
+
+def test_explain_as_json(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("explain", small_onnx(tmp_path), "--json")
+    facts = json.loads(out)
+    assert code == 0 and facts["name"] == "small" and facts["refusal"] is None
+    conv = next(region for region in facts["regions"] if region["nodes"][-1]["name"] == "Conv_0")
+    assert conv["kernels"][-1] == {"name": "Conv_0", "kind": "IntegerMvu"}
+    assert conv["integers"]["low"] >= -9 * 31 and conv["integers"]["high"] <= 9 * 31
+
+
+def test_explain_says_why_a_model_is_refused(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("explain", resize_onnx(tmp_path))
+    assert (code, err) == (1, "")
+    for part in ("Resize_0, Resize", "(1, 1, 6, 6)", "bipolar, -1 … 1", "Resize is not supported; supported"):
+        assert part in out
+    code, out, _ = run("explain", float_onnx(tmp_path), "--json")
+    facts = json.loads(out)
+    assert code == 1 and facts["refusal"]["node"] == {"name": "Conv_0", "op_type": "Conv"}
+    assert "float weights; quantize them" in facts["refusal"]["reason"]
+
+
+def test_explain_of_what_is_no_model(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("explain", text_file(tmp_path))
+    assert (code, out) == (1, "") and err.startswith("error: ") and "not an ONNX file" in err
+    code, out, err = run("explain", small_onnx(tmp_path), "--trunk-bits", 13)
+    assert (code, out, err) == (2, "", "error: trunk_bits=13; legal: 0 to 12\n")
+
+
 def test_lists(run: Run) -> None:
     assert "xc7z020clg400-1" in run("boards")[1]
     names = run("kernels")[1]
@@ -198,7 +233,7 @@ def test_lists(run: Run) -> None:
     assert run("--version")[1].startswith("bnn2fpga ")
 
 
-@pytest.mark.parametrize("command", ["demo", "build", "simulate", "verify", "estimate"])
+@pytest.mark.parametrize("command", ["demo", "build", "simulate", "verify", "estimate", "explain"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and "Example" in out

@@ -3,9 +3,10 @@
 The only part of bnn2fpga that knows qonnx, FINN, Brevitas and torch.
 """
 
+from bnn2fpga.frontend.explain import explain
 from bnn2fpga.frontend.load import load
 from bnn2fpga.frontend.lower import lower
 from bnn2fpga.frontend.parameters import import_parameters
 from bnn2fpga.frontend.streamline import DEFAULT_TRANSFORMATIONS, streamline
 
-__all__ = ["DEFAULT_TRANSFORMATIONS", "import_parameters", "load", "lower", "streamline"]
+__all__ = ["DEFAULT_TRANSFORMATIONS", "explain", "import_parameters", "load", "lower", "streamline"]

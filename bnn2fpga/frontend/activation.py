@@ -33,12 +33,19 @@ def lower_quantizer(
         steps = search_steps(graph, node, signal, quantizer)
         layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
         port, kernel = build.add(node.name, layer, signal.port)
+        build.say(f"thresholds of each channel found by bisection among {len(signal.points):,} integers")
         scale = _channel_scale(node, quantizer, signal)
         return _quantized(node, port, kernel.outputs[0], scale, signal.index)
     table = evaluate(graph, signal, [node], node.output[0])
     levels = _levels(table.values, quantizer, signal)
-    if np.any(signal.rounding) and not exact_sums:
-        _refuse_ambiguous(graph, node, signal, quantizer, levels)
+    if np.any(signal.rounding):
+        if not exact_sums:
+            _refuse_ambiguous(graph, node, signal, quantizer, levels)
+        build.say(
+            "the exact integer sum decides, not its float32 rounding"
+            if exact_sums
+            else "no threshold lies within the float32 rounding of the sum"
+        )
     scale = _channel_scale(node, quantizer, signal)
     levels = levels_to_channels(levels, signal.stream.channels)
     if table.pooled is not None:
@@ -56,6 +63,12 @@ def _mapped(
             raise ModelError(f"{node.name}: treats the positions of repeated channels differently")
         scale = scale if scale.size == 1 else np.tile(scale, stream.pixels)
         stream = Stream((stream.size,), stream.type)
+    if signal.repeats:
+        channels = signal.repeats.source.channels
+        build.say(f"thermometer code: {stream.channels:,} step functions of {channels:,} channels")
+    else:
+        what = "channel" if stream is signal.stream else "position"
+        build.say(f"thresholds read off all {len(signal.points):,} integers of each {what}")
     port = _map(build, node.name, signal, stream, levels, kind)
     return _quantized(node, port, replace_type(stream, kind), scale, signal.index)
 
@@ -144,6 +157,7 @@ def lower_max_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: S
     if not signal.bare:
         return replace(signal, pending=(*signal.pending, pool, segment))
     port, stream = _emit_pool(build, pool, signal.port, image)
+    build.say(f"the largest integer of {_size(pool)} windows")
     return replace(signal, port=port, stream=stream, pending=(segment,))
 
 
@@ -175,6 +189,20 @@ def _emit_pool(build: Builder, pool: Pooled, port: Port, image: Stream) -> tuple
     return out, kernel.outputs[0]
 
 
+def _size(pool: Pooled) -> str:
+    return f"{pool.kernel[0]}x{pool.kernel[1]}"
+
+
+def _pooled_first(
+    build: Builder, node: onnx.NodeProto, signal: Signal, kind: IntType, scale: Array, levels: Ints
+) -> Signal:
+    """The pending max pool on the signal's own integers, the thresholds behind it."""
+    (pool,) = signal.pools
+    port, stream = _emit_pool(build, pool, signal.port, signal.stream)
+    build.say(f"{pool.name} ({_size(pool)}) works on the integers before the thresholds")
+    return _mapped(build, node, replace(signal, port=port, stream=stream), kind, scale, levels)
+
+
 def _pooled(
     build: Builder,
     node: onnx.NodeProto,
@@ -197,17 +225,19 @@ def _pooled(
                 f"{node.name}: behind {pool.name} every position has thresholds of its own while the scale "
                 "before it is negative in a channel; put a quantizer before the flatten"
             )
-        port, stream = _emit_pool(build, pool, signal.port, signal.stream)
-        return _mapped(build, node, replace(signal, port=port, stream=stream), kind, scale, levels)
+        return _pooled_first(build, node, signal, kind, scale, levels)
     by_value = np.take_along_axis(levels, np.argsort(pooled, axis=0, kind="stable"), axis=0)
     rises = np.all(np.diff(by_value, axis=0) >= 0, axis=0)
     falls = np.all(np.diff(by_value, axis=0) <= 0, axis=0) & ~rises
     top = kind.levels - 1
     if np.all(rises | falls):
         turned = np.where(falls, top - levels, levels)
+        build.say(f"thresholds read off all {len(signal.points):,} integers of each channel")
+        build.say(f"{pool.name} ({_size(pool)}) works on the results of the thresholds")
         port = _map(build, node.name, signal, signal.stream, turned, kind)
         port, stream = _emit_pool(build, pool, port, replace_type(signal.stream, kind))
         if falls.any():
+            build.say("channels that fall are turned round before the pool and back behind it")
             codes = np.arange(kind.levels)[:, None]
             points = np.arange(kind.low, kind.high + 1, kind.step)
             pooled_signal = replace(signal, port=port, stream=stream, points=points)
@@ -215,8 +245,7 @@ def _pooled(
                 build, f"{node.name}_turn", pooled_signal, stream, np.where(falls, top - codes, codes), kind
             )
     elif np.all(np.diff(pooled, axis=0) >= 0):
-        port, stream = _emit_pool(build, pool, signal.port, signal.stream)
-        return _mapped(build, node, replace(signal, port=port, stream=stream), kind, scale, levels)
+        return _pooled_first(build, node, signal, kind, scale, levels)
     else:
         raise ModelError(
             f"{node.name}: behind {pool.name} the activation rises and falls while the scale before it is "

@@ -43,6 +43,7 @@ def lower_average_pool(
         port, window = build.add(f"{node.name}_window", layer, linear.port)
         source, places = window.outputs[0], cast(tuple[int, int], window.outputs[0].shape[:2])
     port, pool = build.add(node.name, WindowSum(source, taps), port)
+    build.say(f"sums of {taps:,}, the division goes into the scale")
     stream = Stream((*places, channels), pool.outputs[0].type)
     index = np.moveaxis(np.arange(stream.size).reshape(stream.shape), -1, 0)[None]
     rounded = 0.0 if taps & (taps - 1) == 0 else 2.0**-22

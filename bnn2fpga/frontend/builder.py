@@ -13,7 +13,8 @@ from bnn2fpga.layers import Copies, Layer
 class Builder:
     """A Design under construction; a stream read twice gets a fork when it is finished.
 
-    `rounded` collects the graph's nodes at which a branch was rounded to a grid.
+    `rounded` collects the graph's nodes at which a branch was rounded to a grid. Who adds a kernel says
+    why, in a short sentence for the network's author.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,8 @@ class Builder:
         self._streams: dict[Port, Stream] = {}
         self.rounded: list[str] = []
         self._origins: dict[str, tuple[Layer, tuple[Port, ...]]] = {}
+        self._said: list[str] = []
+        self._new: list[str] = []
 
     def open_input(self, stream: Stream) -> Port:
         """The design's next input port."""
@@ -36,12 +39,28 @@ class Builder:
             count += 1
             unique = f"{c_name(name)}_{count}"
         self._kernels[unique] = kernel
+        self._new.append(unique)
         self._origins[unique] = (layer, sources)
         for index, source in enumerate(sources):
             self._readers.setdefault(source, []).append(Port(unique, index))
         for index, stream in enumerate(kernel.outputs):
             self._streams[Port(unique, index)] = stream
         return Port(unique), kernel
+
+    def say(self, sentence: str) -> None:
+        """Notes what the graph's node at hand becomes by which rule; see `news`."""
+        self._said.append(sentence)
+
+    def news(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The names of the kernels added and the sentences said since the last call."""
+        new, said = tuple(self._new), tuple(self._said)
+        self._new, self._said = [], []
+        return new, said
+
+    @property
+    def unread(self) -> list[Port]:
+        """The ports whose streams no kernel takes so far."""
+        return [port for port in self._streams if port not in self._readers]
 
     def is_read(self, port: Port) -> bool:
         """Whether a kernel takes the stream of `port` so far."""

@@ -79,6 +79,7 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         places = units[0].outputs[0].shape[:-1]
         stream = Stream((*places, len(integers)), units[0].accumulator_type)
         result = _summed(node, signal, port, stream, units, per_output)
+        build.say(f"{group} groups of channels, each a convolution of its own, {kind} weights")
     else:
         if kernel != (1, 1) or stride != (1, 1) or any(pads):
             port, window = build.add(f"{node.name}_window", layer, port)
@@ -86,6 +87,8 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
         conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind)
         result = _dot(build, node, replace(signal, port=port), conv, per_output)
+    if any(pads):
+        build.say(f"padded with {pad_value}" if pad_value else "padded with zeros, which add nothing")
     height, width, channels = result.stream.shape
     return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
 
@@ -185,6 +188,11 @@ def _dot(
     """Adds the dot products of `layer`, weights (M, K)."""
     port, kernel = build.add(node.name, layer, signal.port)
     assert isinstance(kernel, MatrixVector | DepthwiseUnit)
+    build.say(
+        f"{'a kernel of its own for each channel: ' if isinstance(layer, ChannelDot) else ''}"
+        f"sums of {layer.weights.shape[1]:,} products, {signal.stream.type} inputs times "
+        f"{layer.weight_type} weights"
+    )
     return _summed(node, signal, port, kernel.outputs[0], [kernel], scales)
 
 

@@ -56,6 +56,10 @@ def lower_add(
     offset = (left.offset << up_left) + (right.offset << up_right)
     layer = Sum(left.stream, _viewed(right, left.stream), (int(shifts[0]), int(shifts[1])), offset)
     port, kernel = build.add(node.name, layer, left.port, right.port)
+    moved = " and ".join(map(str, layer.shifts))
+    build.say(
+        f"exact sum, branches shifted left by {moved}" if any(layer.shifts) else "exact sum on one grid"
+    )
     (stream,) = kernel.outputs
     scale = np.minimum(left.scale, right.scale)
     largest = max(-stream.type.low, stream.type.high)
@@ -113,6 +117,7 @@ def lower_concat(
         raise ModelError(f"{node.name}: its inputs do not arrive pixel by pixel, channels last")
     streams = [Stream((*places, count), kinds[0]) for count in counts]
     port, kernel = build.add(node.name, Concat(streams[0], streams[1]), left.port, right.port)
+    build.say("the channels behind one another")
     (stream,) = kernel.outputs
     index = np.moveaxis(np.arange(stream.size).reshape(stream.shape), -1, 0)[None]
     return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -70,15 +70,28 @@ def lower(
     no common integer grid is refused; with `trunk_bits` it is rounded to a grid of that many fraction bits
     (see `trunk`), and the host's `rounded` names the nodes. Raises ModelError, naming the node.
     """
-    if trunk_bits is not None and not 0 <= trunk_bits <= 12:
-        raise ConfigError(f"trunk_bits={trunk_bits}; legal: 0 to 12")
-    return _Lowering(Graph(model), exact_sums, trunk_bits).design(name)
+    return fuse_thresholds(Lowering(Graph(model), exact_sums, trunk_bits).design(name))
 
 
-class _Lowering:
-    """One walk over a graph: `values` holds what is known of each tensor."""
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What became of one node: its value, the kernels added for it and what was said of them."""
+
+    node: onnx.NodeProto
+    value: Value
+    kernels: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+class Lowering:
+    """One walk over a graph: `values` holds what is known of each tensor, `steps` the walk so far.
+
+    `at` is the node that is being lowered. Raises ConfigError for bad `trunk_bits`.
+    """
 
     def __init__(self, graph: Graph, exact_sums: bool, trunk_bits: int | None) -> None:
+        if trunk_bits is not None and not 0 <= trunk_bits <= 12:
+            raise ConfigError(f"trunk_bits={trunk_bits}; legal: 0 to 12")
         self.graph = graph
         self.exact_sums = exact_sums
         self.trunk_bits = trunk_bits
@@ -86,18 +99,24 @@ class _Lowering:
         self.values: dict[str, Value] = {k: Parameter(v) for k, v in graph.constants.items()}
         self.core_input: str = graph.input
         self.first: Signal | None = None
+        self.at: onnx.NodeProto | None = None
+        self.steps: list[Step] = []
 
     def design(self, name: str) -> Design:
+        """The design, its thresholds still kernels of their own."""
         kind = self.graph.model.get_tensor_datatype(self.graph.input)
         self.values[self.graph.input] = HostTensor()
         if kind != DataType["FLOAT32"]:
             self.values[self.graph.input] = self._enter(self.graph.input, np.ones(1), _int_type(kind))
         for node in self.graph.nodes:
+            self.at = node
             try:
                 value = self._lower(node)
             except BuildError as error:
                 raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
             self.values |= dict.fromkeys(node.output, value)
+            self.steps.append(Step(node, value, *self.build.news()))
+        self.at = None
         value = self.values[self.graph.output]
         result = value.signal if isinstance(value, Result) else value
         if not isinstance(result, Signal) or self.first is None:
@@ -110,7 +129,7 @@ class _Lowering:
             raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
         rounded = tuple(self.build.rounded)
         host = GraphHost.of(self.graph, self.core_input, self.first, result, rounded)
-        return fuse_thresholds(self.build.finish(name, [result.port], host))
+        return self.build.finish(name, [result.port], host)
 
     def _lower(self, node: onnx.NodeProto) -> Value:
         inputs = [self.values[name] for name in node.input if name]
@@ -121,6 +140,7 @@ class _Lowering:
         if any(isinstance(value, HostTensor) for value in inputs):
             if node.op_type in QUANTIZERS:
                 quantizer = Quantizer.of(self.graph, node)
+                self.build.say("the design's input: the host quantizes to integers of one scale")
                 return self._enter(node.output[0], quantizer.scale, quantizer.type)
             if node.op_type in ("Conv", "MatMul", "Gemm") or any(
                 isinstance(value, Signal) for value in inputs
@@ -160,6 +180,7 @@ class _Lowering:
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
             last = node.op_type == "MatMul" and self._only_host(node.output[0])
             if last and not has_integers(inputs[1]):
+                self.build.say("a last layer of float weights")
                 return Result(signal)
             return rule(self.build, node, self._scaled(signal), inputs[1])
         if node.op_type in LAYOUT:

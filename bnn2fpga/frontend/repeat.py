@@ -67,6 +67,7 @@ def join_quantizers(build: Builder, node: onnx.NodeProto, signals: list[Signal])
     channels = np.tile(np.arange(count), len(maps))
     layer = Spread(maps[0].source, channels, Steps.joined([step.steps for step in maps]))
     port, kernel = build.add(node.name, layer, *sources.pop())
+    build.say(f"thermometer code: {len(maps)} quantizers of one tensor, {len(channels):,} step functions")
     (stream,) = kernel.outputs
     # places of the first map's channels, made those of each map's in the wider pixels
     own = first.index // count * stream.channels + first.index % count

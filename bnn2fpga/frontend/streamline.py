@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from finn.transformation.streamline.remove import RemoveIdentityReshape, RemoveIdentityTranspose
@@ -43,12 +44,16 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Applied:
-    """One transformation: nodes before and after it, and the largest change of an output, relative."""
+    """One transformation: nodes before and after it, and the largest change of an output, relative.
+
+    `changed` says whether any node is another one, or elsewhere.
+    """
 
     name: str
     nodes_before: int
     nodes_after: int
     deviation: float
+    changed: bool
 
 
 def random_input(model: ModelWrapper, frames: int, seed: int = 0) -> Array:
@@ -94,9 +99,20 @@ def streamline(
                 f"{name} changes what the graph computes ({wrong} of {FRAMES} random frames differ, "
                 f"by up to {deviation:.3g} of the output's range); leave it out of the list"
             )
+        different = list(changed.graph.node) != list(model.graph.node)
+        _name_new_nodes(changed)
         model, expected = changed, result
-        applied.append(Applied(name, before, len(model.graph.node), deviation))
+        applied.append(Applied(name, before, len(model.graph.node), deviation, different))
     return model, tuple(applied)
+
+
+def _name_new_nodes(model: ModelWrapper) -> None:
+    """Refusals and kernels name nodes; transformations add some without a name."""
+    names = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        if not node.name:
+            node.name = next(n for i in count() if (n := f"{node.op_type}_{i}") not in names)
+            names.add(node.name)
 
 
 def _output(model: ModelWrapper, frames: Array) -> Array:

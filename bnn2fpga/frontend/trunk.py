@@ -101,6 +101,8 @@ def add_to_trunk(
     other = Stream(trunk.stream.shape, added.stream.type)
     layer = Sum(trunk.stream, other, (shift, added.shift), offset, IntType.holding(low, high))
     port, kernel = build.add(node.name, layer, trunk.port, added.port)
+    moved = f", shifted left by {shift}" if shift else ""
+    build.say(f"the trunk from {trunk.port.node or 'the input'} keeps its gain and its integers{moved}")
     return Signal(
         port,
         kernel.outputs[0],
@@ -144,7 +146,7 @@ def _rounded(
     targets = values / unit
     whole = len(points) == len(signal.points)
     if whole and _steps(targets) <= FEW_STEPS:
-        return _stepped(build, node, signal, points, targets, 0)
+        return _stepped(build, node, signal, points, targets, grid_bits, 0)
     fitted = fit_lines(points, targets)
     if fitted is not None:
         slopes = fitted.rounded(signal, grid_bits)
@@ -152,11 +154,13 @@ def _rounded(
         ends = int(low.min()), int(high.max())
         layer = Bend(Stream(signal.stream.shape, signal.stream.type), slopes, IntType.holding(*ends))
         port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
+        build.say(f"{_grid(signal, grid_bits)}: two straight lines per channel")
         return _Branch(port, kernel.outputs[0], *ends)
     # a curve of too many steps goes on a coarser grid, up to the trunk's own integers
     for coarser in range(grid_bits + 1):
-        if whole and _steps(targets / 2.0**coarser) <= MOST_STEPS:
-            return _stepped(build, node, signal, points, targets / 2.0**coarser, coarser)
+        scaled = targets / 2.0**coarser
+        if whole and _steps(scaled) <= MOST_STEPS:
+            return _stepped(build, node, signal, points, scaled, grid_bits, coarser)
     raise _too_wild(node, signal)
 
 
@@ -169,15 +173,27 @@ def _steps(targets: Array) -> int:
     return int(np.abs(np.diff(_half_up(targets), axis=0)).sum(axis=0).max(initial=0))
 
 
+def _grid(signal: Signal, grid_bits: int) -> str:
+    return f"branch from {signal.port.node or 'the input'} rounded to a grid of 2^-{grid_bits}"
+
+
 def _stepped(
-    build: Builder, node: onnx.NodeProto, signal: Signal, points: Ints, targets: Array, shift: int
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    points: Ints,
+    targets: Array,
+    grid_bits: int,
+    shift: int,
 ) -> _Branch:
+    """A step function, on a grid that is `shift` bits coarser than `grid_bits`."""
     levels = _half_up(targets)
     low, high = int(levels.min()), int(levels.max())
     kind = IntType.holding(low, high)
     steps = Steps.read(levels - kind.low, points, kind)
     layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
     port, kernel = build.add(f"{node.name}_{signal.port.node}", layer, signal.port)
+    build.say(f"{_grid(signal, grid_bits - shift)}: a step function per channel")
     return _Branch(port, kernel.outputs[0], low, high, shift)
 
 

@@ -179,6 +179,15 @@ def test_caught(transformation: Transformation, text: str) -> None:
     assert run(streamline(model)[0]).shape == (50, 6)
 
 
+def test_new_nodes_get_names_and_changes_are_told() -> None:
+    """ExtractBiasFromConv adds nodes without a name; refusals could not say where they are."""
+    net = body(affine(4), sign(), conv(4, 3, bias=True)).eval()
+    model, applied = streamline(load(net, np.zeros((1, *SHAPE), np.float32)))
+    names = [node.name for node in model.graph.node]
+    assert all(names) and len(set(names)) == len(names)
+    assert [one.name for one in applied if one.changed] == ["ExtractBiasFromConv"]
+
+
 def test_float_rounding_is_no_change() -> None:
     _, applied = streamline(exported(conv_net), (*DEFAULT_TRANSFORMATIONS, ScaleOutput(1 + 1e-6)))
     assert 0 < applied[-1].deviation < 1e-5
