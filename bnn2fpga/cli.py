@@ -132,6 +132,38 @@ def build(
         _summarize(made, output, folders)
 
 
+@app.command(
+    epilog="Example:  bnn2fpga train mnist.toml -o lfc  and then  bnn2fpga build lfc/model.onnx "
+    "--data lfc/test.npz"
+)
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="A TOML file: model, data, epochs, …; see training/config.py.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder.")] = Path("bnn2fpga-run"),
+) -> None:
+    """Trains a binary network without batch norm and exports it to QONNX.
+
+    A run that was stopped goes on after its last epoch and ends with the same weights. On several GPUs or
+    machines: torchrun --nproc-per-node 4 -m bnn2fpga train CONFIG.
+    """
+    from bnn2fpga.training.config import read_train_config
+    from bnn2fpga.training.data import load_images
+    from bnn2fpga.training.results import write_results
+    from bnn2fpga.training.trainer import Callbacks
+    from bnn2fpga.training.trainer import train as run_training
+
+    settings = read_train_config(config)
+    data = load_images(settings.data)
+    with show.TrainProgress(out, settings.epochs) as progress:
+        net, epochs = run_training(settings, data, output, Callbacks(progress.step, progress.epoch))
+    write_results(output, net, data, epochs)
+    out.print(
+        f"test accuracy {100 * epochs[-1].test_accuracy:.2f} %; {output}: model.onnx, test.npz, curves.svg, "
+        f"metrics.jsonl\nnext: bnn2fpga build {output}/model.onnx --data {output}/test.npz"
+    )
+
+
 @app.command(epilog="Example:  bnn2fpga simulate tfc.onnx --data mnist.npz --divide 255")
 def simulate(
     model: Model,

@@ -18,6 +18,10 @@ class TransformError(BuildError):
     """A graph transformation changed what the graph computes."""
 
 
+class TrainingError(BuildError):
+    """A training run cannot go on."""
+
+
 class FoldingError(BuildError):
     """A folding is illegal, or no folding meets the request."""
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -253,6 +261,40 @@ class BuildProgress:
                 completed=result.epoch,
                 description=f"train: loss {result.loss:.3f}, test accuracy {result.test_accuracy:.1%}",
             )
+
+
+@dataclass
+class TrainProgress:
+    """Shows a running training: a bar over all epochs with the time left, a line an epoch."""
+
+    console: Console
+    epochs: int
+    _progress: Progress = field(init=False)
+    _task: TaskID = field(init=False)
+
+    def __enter__(self) -> TrainProgress:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self.console, transient=True)
+        self._progress.start()
+        self._task = self._progress.add_task("training", total=self.epochs)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def step(self, step: Any) -> None:
+        """A batch was trained."""
+        done = step.epoch - 1 + step.step / step.steps
+        self._progress.update(
+            self._task, completed=done, description=f"epoch {step.epoch}, loss {step.loss:.3f}"
+        )
+
+    def epoch(self, epoch: Any) -> None:
+        """An epoch has ended."""
+        self.console.print(
+            f"epoch {epoch.number:>3} of {self.epochs}  loss {epoch.loss:.4f}  "
+            f"test accuracy {100 * epoch.test_accuracy:.2f} %  {epoch.seconds:.0f} s"
+        )
 
 
 def stacked(*parts: Any) -> Group:

@@ -117,10 +117,14 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     The parameters are the latent `weight`, `gain` (out,) and `shift` (out,). With output_scale the layer ends
     the network: y = output_scale * sum, no gain, no shift, so that scores are integers on one grid.
     Exporting reads the frozen results of `fold`, so that the graph holds constants instead of their formulas.
+
+    With `float_weights` the standardized weights are not binarized, in the first phase of a training; without
+    `standardized` the latent ones are taken as they are, to measure what standardization brings.
     """
 
-    def _init_channels(self, gamma: float, output_scale: float | None) -> None:
-        self.gamma, self.output_scale = gamma, output_scale
+    def _init_channels(self, gamma: float, output_scale: float | None, standardized: bool) -> None:
+        self.gamma, self.output_scale, self.standardized = gamma, output_scale, standardized
+        self.float_weights = False
         out = self.weight.shape[0]
         if output_scale is None:
             self.gain = nn.Parameter(torch.ones(out))
@@ -130,7 +134,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def fold(self) -> Folded:
         """Weight of the latent shape, scale and shift (out, 1, ...) over the output; all differentiable."""
-        weight = standardize(self.weight, self.gamma)
+        weight = standardize(self.weight, self.gamma) if self.standardized else self.weight
         if self.output_scale is not None:
             return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
         tail = (1,) * (weight.dim() - 2)
@@ -153,9 +157,21 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, ...) to (N, out, ...), as the base layer."""
+        if self.float_weights:
+            return self._float_forward(x)
         _, scale, shift = self._current()
         y = super().forward(x) * scale
         return y if self.output_scale is not None else y + shift
+
+    def _float_forward(self, x: Tensor) -> Tensor:
+        """What binarization approximates: the standardized weights, with the same gain and shift."""
+        weight = standardize(self.weight, self.gamma) if self.standardized else self.weight
+        y = self.inner_forward_impl(x, weight, None)
+        if self.output_scale is not None:
+            magnitude = weight.detach().abs().mean().clamp_min(2.0**MIN_EXPONENT)
+            return y * (self.output_scale / magnitude)
+        tail = (1,) * (weight.dim() - 2)
+        return y * self.gain.view(-1, *tail) + self.shift.view(-1, *tail)
 
     def _current(self) -> Folded:
         exporting = self.weight_quant.export_mode
@@ -166,28 +182,41 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
     """Convolution with +-1 weights; zero padding contributes 0. x: (N, in, H, W)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0, gamma: float = 1.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        gamma: float = 1.0,
+        stride: int = 1,
+        standardized: bool = True,
     ) -> None:
         QuantConv2d.__init__(
             self,
             in_channels,
             out_channels,
             kernel_size,
+            stride=stride,
             padding=padding,
             bias=False,
             weight_quant=BinaryWeightQuant,
         )
-        self._init_channels(gamma, None)
+        self._init_channels(gamma, None, standardized)
 
 
 class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]
     """Fully-connected layer with +-1 weights. x: (N, in)."""
 
     def __init__(
-        self, in_features: int, out_features: int, gamma: float = 1.0, output_scale: float | None = None
+        self,
+        in_features: int,
+        out_features: int,
+        gamma: float = 1.0,
+        output_scale: float | None = None,
+        standardized: bool = True,
     ) -> None:
         QuantLinear.__init__(self, in_features, out_features, bias=False, weight_quant=BinaryWeightQuant)
-        self._init_channels(gamma, output_scale)
+        self._init_channels(gamma, output_scale, standardized)
 
 
 def sign() -> Any:

@@ -1,0 +1,5 @@
+"""`python -m bnn2fpga`, which torchrun needs."""
+
+from bnn2fpga.cli import main
+
+main()

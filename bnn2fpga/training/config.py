@@ -1,0 +1,58 @@
+"""What a training run is asked for."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bnn2fpga.errors import ConfigError
+
+
+class TrainConfig(BaseModel):
+    """A training run, as in its TOML file; paths in the file are relative to it.
+
+    `model` and its `parameters` name a network of `training.models`. Training is Adam on cross entropy with
+    label `smoothing`. The first `float_epochs` train real weights under binary activations, the rest binary
+    weights; each phase has its own schedule. `clip` is the limit of adaptive gradient clipping. `shift` and
+    `flip` augment the images: moved by up to so many pixels, mirrored. `teacher` is the folder of another
+    run, whose scores, softened by `temperature`, have the share `teacher_weight` of the loss.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    data: Path
+    parameters: dict[str, Any] = {}
+    epochs: int = Field(default=30, ge=1)
+    float_epochs: int = Field(default=0, ge=0)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float | None = Field(default=None, gt=0)
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    shift: int = Field(default=0, ge=0)
+    flip: bool = False
+    teacher: Path | None = None
+    teacher_weight: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=3.0, gt=0)
+    seed: int = 0
+
+
+def read_train_config(path: Path) -> TrainConfig:
+    """The run in a TOML file; a ConfigError that lists every fault."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        config = TrainConfig.model_validate(values)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}: {faults}") from error
+    teacher = config.teacher and path.parent / config.teacher
+    return config.model_copy(update={"data": path.parent / config.data, "teacher": teacher})

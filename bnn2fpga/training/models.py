@@ -1,0 +1,106 @@
+"""The networks that can be trained by name; all without batch norm, all compile without a remainder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from brevitas.nn import QuantIdentity
+from torch import Tensor, nn
+
+from bnn2fpga.errors import ConfigError
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, UnsignedActQuant, sign
+
+PIXEL_RMS = 0.35
+"""Root mean square of pixels in [0, 1), about; the first layer's gamma is its inverse."""
+
+Shape = tuple[int, int, int]
+
+
+def _pixels() -> nn.Module:
+    """Keeps multiples of 1/256 in [0, 1) as they are: pixels divided by 256."""
+    return QuantIdentity(act_quant=UnsignedActQuant, bit_width=8, max_val=1.0)
+
+
+def _score_scale(inputs: int) -> float:
+    """A power of two that makes sums of `inputs` signs into scores of a few units."""
+    return 2.0 ** -round(math.log2(inputs) / 2 + 1)
+
+
+class Mlp(nn.Module):  # type: ignore[misc]
+    """(N, C, H, W) in [0, 1) to scores (N, classes): dense layers of `hidden` signs; LFC is 3 x 1024."""
+
+    def __init__(
+        self, shape: Shape, classes: int, hidden: Sequence[int] = (1024,) * 3, standardized: bool = True
+    ) -> None:
+        super().__init__()
+        sizes = [math.prod(shape), *hidden]
+        layers: list[nn.Module] = [_pixels(), nn.Flatten()]
+        for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+            gamma = 1.0 if index else 1 / PIXEL_RMS
+            layers += [BinaryLinear(inputs, outputs, gamma, standardized=standardized), sign()]
+        scale = _score_scale(sizes[-1])
+        layers.append(BinaryLinear(sizes[-1], classes, output_scale=scale, standardized=standardized))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+class ConvNet(nn.Module):  # type: ignore[misc]
+    """(N, C, H, W) in [0, 1) to scores: blocks of zero-padded 3x3 convolutions, each ended by a 2x2 max pool.
+
+    `blocks` are the channels of each block's convolutions, `dense` the hidden dense layers. BNN-PYNQ's CNV
+    has blocks ((64, 64), (128, 128), (256, 256)) and dense (512, 512), but pads nothing.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int,
+        blocks: Sequence[Sequence[int]] = ((64, 64), (128, 128), (256, 256)),
+        dense: Sequence[int] = (512, 512),
+        standardized: bool = True,
+    ) -> None:
+        super().__init__()
+        channels, height, width = shape
+        layers: list[nn.Module] = [_pixels()]
+        for block in blocks:
+            for place, outputs in enumerate(block):
+                gamma = 1 / PIXEL_RMS if len(layers) == 1 else 1.0
+                layers.append(
+                    BinaryConv2d(channels, outputs, 3, padding=1, gamma=gamma, standardized=standardized)
+                )
+                layers.append(SignPool(2) if place == len(block) - 1 else sign())
+                channels = outputs
+            height, width = height // 2, width // 2
+        if not height * width:
+            raise ConfigError(f"convnet: {len(blocks)} pools leave nothing of images {shape[1]}x{shape[2]}")
+        layers.append(nn.Flatten())
+        inputs = channels * height * width
+        for outputs in dense:
+            layers += [BinaryLinear(inputs, outputs, standardized=standardized), sign()]
+            inputs = outputs
+        layers.append(
+            BinaryLinear(inputs, classes, output_scale=_score_scale(inputs), standardized=standardized)
+        )
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images)
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": Mlp, "convnet": ConvNet}
+"""By the name that configurations and `bnn2fpga count` use."""
+
+
+def build_model(name: str, shape: Shape, classes: int, parameters: Mapping[str, Any]) -> nn.Module:
+    """The network `name` for images of `shape`; a ConfigError for an unknown name or parameter."""
+    if name not in MODELS:
+        raise ConfigError(f"model {name!r} is not known; legal: {', '.join(sorted(MODELS))}")
+    try:
+        return MODELS[name](shape, classes, **parameters)
+    except TypeError as error:
+        raise ConfigError(f"model {name}: {error}") from error
