@@ -147,6 +147,17 @@ class Sum:
     output: IntType | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """source * 2**shift + offset where other >= thresholds[c], else 0: (…, C) and (…, C) to (…, C)."""
+
+    source: Stream
+    other: Stream
+    thresholds: Ints
+    shift: int = 0
+    offset: int = 0
+
+
 @dataclass(frozen=True)
 class Concat:
     """(…, A) and (…, B) to (…, A+B), channels behind one another."""
@@ -195,6 +206,7 @@ Layer = (
     | Copies
     | Regroup
     | Sum
+    | Gate
     | Concat
     | Split
 )

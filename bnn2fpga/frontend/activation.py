@@ -13,13 +13,17 @@ from bnn2fpga.frontend.bisect import is_wide, search_steps
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate, levels_to_channels
 from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
+from bnn2fpga.frontend.exact_lines import exact_lines
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.quantizer import Quantizer, attribute
 from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.ir import Ints, IntType, Port, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Layer, Map, Spread, WindowMax, Windows
+from bnn2fpga.layers import Bend, Layer, Map, Spread, WindowMax, Windows
 from bnn2fpga.steps import Steps
+
+STEPPED_BITS = 8
+"""An activation of at most so many bits is a step function."""
 
 
 def lower_quantizer(
@@ -63,6 +67,10 @@ def _mapped(
             raise ModelError(f"{node.name}: treats the positions of repeated channels differently")
         scale = scale if scale.size == 1 else np.tile(scale, stream.pixels)
         stream = Stream((stream.size,), stream.type)
+    elif kind.bits > STEPPED_BITS and not signal.repeats:
+        bent = _bent(build, node, signal, scale, kind.low + levels)
+        if bent is not None:
+            return bent
     if signal.repeats:
         channels = signal.repeats.source.channels
         build.say(f"thermometer code: {stream.channels:,} step functions of {channels:,} channels")
@@ -71,6 +79,19 @@ def _mapped(
         build.say(f"thresholds read off all {len(signal.points):,} integers of each {what}")
     port = _map(build, node.name, signal, stream, levels, kind)
     return _quantized(node, port, replace_type(stream, kind), scale, signal.index)
+
+
+def _bent(build: Builder, node: onnx.NodeProto, signal: Signal, scale: Array, values: Ints) -> Signal | None:
+    """The signal's integers through two lines per channel, if those give exactly `values`."""
+    lines = exact_lines(signal.points, values)
+    if lines is None:
+        return None
+    low, high = int(values.min()), int(values.max())
+    source = Stream(signal.stream.shape, signal.stream.type)
+    port, kernel = build.add(node.name, Bend(source, lines, IntType.holding(low, high)), signal.port)
+    build.say("two straight lines per channel, exact for every integer")
+    segment = Segment(node.output[0], signal.index)
+    return Signal(port, kernel.outputs[0], scale.astype(np.float64), np.arange(low, high + 1), (segment,))
 
 
 def replace_type(stream: Stream, kind: IntType) -> Stream:

@@ -18,6 +18,7 @@ from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate
 from bnn2fpga.frontend.dot import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.gate import GATES, lower_gate
 from bnn2fpga.frontend.graph_host import GraphHost
 from bnn2fpga.frontend.join import lower_add, lower_concat
 from bnn2fpga.frontend.output import lower_output
@@ -257,6 +258,8 @@ class Lowering:
         if any(other.port != first.port or other.segment.tensor != first.segment.tensor for other in others):
             if node.op_type == "Add":
                 return lower_add(self.graph, self.build, node, first, others[0], self.trunk_bits)
+            if node.op_type in GATES:
+                return lower_gate(self.graph, self.build, node, first, others[0])
             raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
         if node.op_type == "Identity" and not first.segment.nodes:
             return first.with_segment(Segment(node.output[0], first.index))

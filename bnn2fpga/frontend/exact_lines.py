@@ -1,0 +1,89 @@
+"""Two lines in integers that give a table of integers, to the last unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bnn2fpga.ir import Ints
+from bnn2fpga.slopes import TwoSlopes
+
+MOST_SHIFT = 20
+NEAR, FAR = 3, 100
+"""Points around the likely knee at which the lines may change: the blunter it is, the more."""
+MOST_SLOPES = 17
+"""Slopes tried for one line at one shift."""
+
+Line = tuple[int, int]
+"""Slope and constant, times 2**shift."""
+
+
+def exact_lines(points: Ints, values: Ints) -> TwoSlopes | None:
+    """Lines whose rounded-down values are the integers `values` (R, C) at `points` (R,); None if none are.
+
+    The smallest shift is taken that serves every channel, which for slopes that are powers of two is their
+    exponent. Not every such pair of lines is found, but those with a knee that can be seen are.
+    """
+    if len(points) < 4:
+        return None
+    found: list[tuple[int, Line, Line]] = []
+    shift = 0
+    while len(found) < values.shape[1]:
+        # a channel served at a smaller shift is served at a larger one too, so none is tried again
+        lines = _two_lines(points, values[:, len(found)].astype(np.int64), shift)
+        if lines is None:
+            if shift == MOST_SHIFT:
+                return None
+            shift += 1
+            found = [(knee, _doubled(low), _doubled(high)) for knee, low, high in found]
+        else:
+            found.append(lines)
+    knees, lows, highs = zip(*found, strict=True)
+    slopes, constants = np.moveaxis(np.array([lows, highs]), 2, 0)
+    return TwoSlopes(np.array(knees), slopes, constants, shift)
+
+
+def _doubled(line: Line) -> Line:
+    """The same line at a shift that is larger by one."""
+    return 2 * line[0], 2 * line[1]
+
+
+def _two_lines(points: Ints, values: Ints, shift: int) -> tuple[int, Line, Line] | None:
+    """The knee, and the lines below and from it on."""
+    # two lines are farthest from their chord where they meet
+    chord = (values[-1] - values[0]) / (points[-1] - points[0])
+    likely = int(np.abs(values - values[0] - chord * (points - points[0])).argmax())
+    middle = min(max(likely, 1), len(points) - 2)
+    turn = np.diff(values[[0, middle, -1]]) / np.diff(points[[0, middle, -1]])
+    near = min(FAR, NEAR + int(2 / max(abs(turn[1] - turn[0]), 2 / FAR)))
+    for at in sorted({0, *range(max(1, likely - near), likely + near + 1)}, key=lambda a: abs(a - likely)):
+        if at < len(points):
+            low = _line(points[:at], values[:at], shift)
+            high = _line(points[at:], values[at:], shift)
+            if low and high:
+                return int(points[at]), low, high
+    return None
+
+
+def _line(points: Ints, values: Ints, shift: int) -> Line | None:
+    """A slope, and the middle of the constants, that give exactly `values`."""
+    if not len(points):
+        return 0, 0
+    for slope in _slopes(points, values, shift):
+        rest = (values << shift) - slope * points
+        low, high = int(rest.max()), int(rest.min()) + (1 << shift) - 1
+        if low <= high:
+            return slope, (low + high) // 2
+    return None
+
+
+def _slopes(points: Ints, values: Ints, shift: int) -> Iterator[int]:
+    """Those that the ends allow, nearest to the slope between them first."""
+    if len(points) == 1:
+        yield 0
+        return
+    run, rise = int(points[-1] - points[0]), int(values[-1] - values[0])
+    nearest = round(rise * 2**shift / run)
+    reach = min(MOST_SLOPES // 2, 1 + 2**shift // run)
+    yield from sorted(range(nearest - reach, nearest + reach + 1), key=lambda slope: abs(slope - nearest))

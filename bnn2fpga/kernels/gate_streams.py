@@ -1,0 +1,87 @@
+"""One stream lets another through, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from bnn2fpga.errors import FoldingError
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.layers import Gate, Layer
+
+
+@dataclass(frozen=True, eq=False)
+class GateStreams(Kernel):
+    """value * 2**shift + offset where control >= thresholds[c], else 0."""
+
+    shape: tuple[int, ...]
+    value: IntType
+    control: IntType
+    thresholds: Ints
+    shift: int
+    offset: int
+    lanes: int = 1
+
+    summary = "lets one stream through where another reaches a threshold, per channel"
+    template = "gate_streams.hpp.j2"
+    folding_fields = ("lanes",)
+
+    @classmethod
+    def implements(cls, layer: Layer) -> Self | None:
+        if not isinstance(layer, Gate):
+            return None
+        types = layer.source.type, layer.other.type
+        return cls(layer.source.shape, *types, layer.thresholds, layer.shift, layer.offset)
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != self.shape[-1]:
+            raise FoldingError(f"{len(self.thresholds)} thresholds for {self.shape[-1]} channels")
+        check_folding("lanes", self.lanes, self.shape[-1], "channels")
+
+    @property
+    def inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.value, self.lanes), Stream(self.shape, self.control, self.lanes))
+
+    @property
+    def output_type(self) -> IntType:
+        """Holds 0 and every value."""
+        low = (self.value.low << self.shift) + self.offset
+        high = (self.value.high << self.shift) + self.offset
+        return IntType.holding(min(0, low), max(0, high))
+
+    @property
+    def outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.shape, self.output_type, self.lanes),)
+
+    @property
+    def channel_folds(self) -> int:
+        """Beats of one pixel."""
+        return self.shape[-1] // self.lanes
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        value, control = arrays
+        moved = (value.astype(np.int64) << self.shift) + self.offset
+        return (np.where(control >= self.thresholds, moved, 0).astype(self.output_type.dtype),)
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)
+
+    @property
+    def resources(self) -> Resources:
+        compared = self.inputs[1].bits
+        logic = Resources(luts=compared + self.outputs[0].bits + 30, flipflops=self.outputs[0].bits + 20)
+        return logic + memory(self.channel_folds, compared)
+
+    def foldings(self) -> Iterator[Self]:
+        bits = max(self.value.bits, self.control.bits, self.output_type.bits)
+        for lanes in lane_counts(self.shape[-1], bits):
+            yield replace(self, lanes=lanes)
