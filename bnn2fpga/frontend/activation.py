@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from bnn2fpga.errors import BuildError, ModelError
-from bnn2fpga.frontend.bisect import is_wide, search_steps
+from bnn2fpga.frontend.bisect import is_searched, search_steps
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate, levels_to_channels
 from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
@@ -33,7 +33,7 @@ def lower_quantizer(
     quantizer = Quantizer.of(graph, node)
     if len(signal.pools) > 1:
         raise ModelError(f"{node.name}: two max pools without a quantizer between them; put one there")
-    if is_wide(signal):
+    if is_searched(graph, signal):
         steps = search_steps(graph, node, signal, quantizer)
         layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
         port, kernel = build.add(node.name, layer, signal.port)

@@ -1,11 +1,19 @@
-"""The thresholds of a quantizer behind an integer with too many values to try them all."""
+"""The thresholds of a quantizer behind an integer with too many values to try them all.
+
+A chain of nodes that each rise or fall is monotone, so its thresholds are found by bisection. PReLU with a
+negative slope, Abs and Where turn at the value where they switch; such values are found first, again by
+bisection, and between them the chain is monotone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from bnn2fpga.errors import ModelError
@@ -16,75 +24,149 @@ from bnn2fpga.frontend.signal import Segment, Signal
 from bnn2fpga.ir import Ints
 from bnn2fpga.steps import MOST_STEPS, Steps
 
-WIDE = 1 << 22
-"""Values times channels; more are not all evaluated."""
+WIDE, TOO_WIDE = 1 << 22, 1 << 26
+"""Values times channels: more than WIDE are searched if that will do, more than TOO_WIDE always."""
 
 _RISING_OR_FALLING = """
-    Add BatchNormalization Cast Ceil Clip Div Dropout Floor HardSigmoid Identity Max Min Mul Neg PRelu Relu
-    Round Sigmoid Sub Tanh
+    Add BatchNormalization Cast Ceil Clip Div Dropout Floor Greater GreaterOrEqual HardSigmoid Identity Less
+    LessOrEqual Max Min Mul Neg Relu Round Sigmoid Sub Tanh
 """
 MONOTONE = frozenset(_RISING_OR_FALLING.split()) | QUANTIZERS
+SWITCHES = frozenset({"PRelu", "Abs", "Where"})
+
+Places = npt.NDArray[np.int64]
+"""Indices into a signal's points, a column a channel."""
 
 
-def is_wide(signal: Signal) -> bool:
-    """Whether the signal has too many values to evaluate its chain for all of them."""
-    return len(signal.points) * signal.stream.channels > WIDE
+def is_searched(graph: Graph, signal: Signal) -> bool:
+    """Whether the signal has so many values that its thresholds are to be searched for.
+
+    A chain that cannot be searched is evaluated for all of them as long as that is possible.
+    """
+    entries = len(signal.points) * signal.stream.channels
+    return entries > (WIDE if _searchable(graph, signal) else TOO_WIDE)
 
 
 def search_steps(graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer) -> Steps:
-    """The steps of quantizer `node`, found by bisection; exact for a chain that only rises or falls.
+    """The steps of quantizer `node`, exactly those that trying every value would give.
 
-    Raises ModelError for any other chain.
+    Raises ModelError for a chain of other nodes than those that rise, fall or switch once.
     """
-    channels = signal.stream.channels
-    nodes = [item for segment in signal.pending if isinstance(segment, Segment) for item in segment.nodes]
-    if signal.pools or not all(_monotone(graph, item, nodes) for item in nodes):
+    if not _searchable(graph, signal):
         raise ModelError(
-            f"{node.name}: its input has {len(signal.points):,} values and nodes before it that may rise and "
+            f"{node.name}: its input has {len(signal.points):,} values and nodes before it that rise and "
             "fall; quantize to fewer bits before (--trunk-bits), or use nodes that only rise"
         )
+    channels, final = signal.stream.channels, len(signal.points) - 1
+    scale = np.broadcast_to(quantizer.scale.reshape(-1), channels)
 
-    def levels_at(places: Ints) -> Ints:
-        moved = replace(signal, points=signal.points[places])
-        values = evaluate(graph, moved, [node], node.output[0]).values
+    def levels_at(places: Places) -> Ints:
+        values = _chain(graph, signal, places, [node], node.output[0])
         if values.shape[1] != channels:
             raise ModelError(f"{node.name}: treats positions differently; use one value a channel")
-        scale = np.broadcast_to(quantizer.scale.reshape(-1), channels)
         return (np.rint(values / scale).astype(np.int64) - quantizer.type.low) // quantizer.type.step
 
-    last = len(signal.points) - 1
-    ends = levels_at(np.array([[0] * channels, [last] * channels]))
-    rise = ends[1] - ends[0]
-    count = int(np.abs(rise).max())
+    edges = _pieces(graph, signal)
+    base = level = levels_at(edges[:1])[0]
+    places, signs = [], []
+    for start, end in pairwise(edges):
+        held = start < end
+        ends = levels_at(np.minimum(np.stack([start, np.maximum(start, end - 1)]), final))
+        first, last = np.where(held, ends, level)
+        jump, climb = _heights(level, first), _heights(first, last)
+        inside = _first(partial(_reached, levels_at, climb), start, end - 1, climb.sign.shape)
+        places += [np.where(jump.sign, start, final + 1), np.where(climb.sign, inside, final + 1)]
+        signs += [jump.sign, climb.sign]
+        level = last
+    every, sign = np.concatenate(places), np.concatenate(signs)
+    count = int((sign != 0).sum(axis=0).max(initial=0))
     if count > MOST_STEPS:
         raise ModelError(f"{node.name}: an activation with {count} steps; at most {MOST_STEPS} are built")
-    sign = np.sign(rise)
-    height = np.arange(1, count + 1)[:, None]
-    passed = ends[0] + sign * height
-    below, above = np.zeros((count, channels), np.int64), np.full((count, channels), last)
+    order = np.argsort(every, axis=0, kind="stable")[:count]
+    points = np.append(signal.points, signal.points[-1] + 1)
+    thresholds = points[np.take_along_axis(every, order, 0)]
+    return Steps(base, thresholds.T, np.take_along_axis(sign, order, 0).T, quantizer.type)
+
+
+@dataclass(frozen=True, eq=False)
+class _Heights:
+    """Unit steps from one level to another: (S, C); the sign is 0 where a channel has fewer than S."""
+
+    level: Ints
+    sign: Ints
+
+
+def _heights(before: Ints, after: Ints) -> _Heights:
+    rise = after - before
+    height = np.arange(1, int(np.abs(rise).max(initial=0)) + 1)[:, None]
+    sign = np.where(height <= np.abs(rise), np.sign(rise), 0)
+    return _Heights(before + np.sign(rise) * height, sign)
+
+
+def _reached(levels_at: Callable[[Places], Ints], heights: _Heights, places: Places) -> npt.NDArray[np.bool_]:
+    return (levels_at(places) - heights.level) * heights.sign >= 0
+
+
+def _first(
+    reached: Callable[[Places], npt.NDArray[np.bool_]], low: Places, high: Places, shape: tuple[int, ...]
+) -> Places:
+    """The first place behind `low`, up to `high`, at which something is reached that then stays so."""
+    below, above = np.broadcast_to(low, shape), np.broadcast_to(high, shape)
     while np.any(above - below > 1):
         middle = (below + above) // 2
-        reached = (levels_at(middle) - passed) * sign >= 0
-        below, above = np.where(reached, below, middle), np.where(reached, middle, above)
-    used = height <= np.abs(rise)
-    thresholds = np.where(used, signal.points[above], signal.points[-1] + 1)
-    signs = np.where(used, sign, 0)
-    return Steps(ends[0], thresholds.T, signs.T, quantizer.type)
+        there = reached(middle)
+        below, above = np.where(there, below, middle), np.where(there, middle, above)
+    return above
 
 
-def _monotone(graph: Graph, node: onnx.NodeProto, chain: Sequence[onnx.NodeProto]) -> bool:
-    """Whether `node` rises, or falls, in its only input that is not constant."""
-    moving = [name for name in node.input if name and name not in graph.constants]
-    if (
-        node.op_type not in MONOTONE
-        or len(moving) != 1
-        or (moving[0] != node.input[0] and node.op_type == "Div")
-    ):
+def _pieces(graph: Graph, signal: Signal) -> Places:
+    """(K + 1, C): the places between which every node of the chain only rises or only falls."""
+    channels = signal.stream.channels
+    edges = np.stack([np.zeros(channels, np.int64), np.full(channels, len(signal.points))])
+    for node in signal.segment.nodes:
+        if node.op_type in SWITCHES:
+            switched = partial(_is_on, graph, signal, node.input[0])
+            cut = [edges[:1]]
+            for start, end in pairwise(edges):
+                last = np.maximum(start, end - 1)
+                on = switched(np.minimum(np.stack([start, last]), len(signal.points) - 1))
+                place = _first(partial(_is_same, switched, on[1]), start, last, start.shape)
+                cut.append(np.stack([np.where((on[0] != on[1]) & (start < end), place, end), end]))
+            edges = np.concatenate(cut)
+    return edges
+
+
+def _is_on(graph: Graph, signal: Signal, tensor: str, places: Places) -> npt.NDArray[np.bool_]:
+    """Whether a condition holds, or a number is not negative, at `places` (R, C)."""
+    start = signal.segment
+    nodes = graph.between([start.tensor], tensor)
+    before = signal.with_segment(replace(start, nodes=nodes))
+    values = _chain(graph, before, places.reshape(-1, signal.stream.channels), [], tensor)
+    held: npt.NDArray[np.bool_] = values if values.dtype == np.bool_ else values >= 0
+    return held.reshape(places.shape)
+
+
+def _is_same(
+    switched: Callable[[Places], npt.NDArray[np.bool_]], value: npt.NDArray[np.bool_], places: Places
+) -> npt.NDArray[np.bool_]:
+    return switched(places) == value
+
+
+def _chain(graph: Graph, signal: Signal, places: Places, last: list[onnx.NodeProto], end: str) -> Array:
+    return evaluate(graph, replace(signal, points=signal.points[places]), last, end).values
+
+
+def _searchable(graph: Graph, signal: Signal) -> bool:
+    """Whether the chain is of nodes that rise, fall, or switch once, each of one tensor."""
+    *layouts, segment = signal.pending
+    if signal.pools or any(isinstance(item, Segment) and item.nodes for item in layouts):
         return False
-    if any(other is not node and moving[0] in other.input for other in chain):
-        return False
-    return node.op_type != "PRelu" or bool(np.all(_constant(graph, node, 1) >= 0))
-
-
-def _constant(graph: Graph, node: onnx.NodeProto, index: int) -> Array:
-    return graph.constants[node.input[index]]
+    for node in segment.nodes if isinstance(segment, Segment) else ():
+        moving = [name for name in node.input if name and name not in graph.constants]
+        turns = node.op_type in SWITCHES and node.input[0] in moving
+        alone = node.op_type in MONOTONE and len(moving) == 1
+        if not turns and not (alone and (node.op_type != "Div" or moving[0] == node.input[0])):
+            return False
+        if node.op_type == "PRelu" and len(moving) > 1:
+            return False
+    return True

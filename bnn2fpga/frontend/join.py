@@ -16,7 +16,7 @@ from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.linear import as_linear
 from bnn2fpga.frontend.signal import Segment, Signal
 from bnn2fpga.frontend.trunk import add_to_trunk, integers
-from bnn2fpga.ir import Stream
+from bnn2fpga.ir import IntType, Stream
 from bnn2fpga.layers import Concat, Sum
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +54,10 @@ def lower_add(
     up_left, up_right = max(0, shift), max(0, -shift)
     shifts = (up_left + log2(left.multiplier), up_right + log2(right.multiplier))
     offset = (left.offset << up_left) + (right.offset << up_right)
-    layer = Sum(left.stream, _viewed(right, left.stream), (int(shifts[0]), int(shifts[1])), offset)
+    up, down = int(shifts[0]), int(shifts[1])
+    low = (int(left.points[0]) << up) + (int(right.points[0]) << down) + offset
+    high = (int(left.points[-1]) << up) + (int(right.points[-1]) << down) + offset
+    layer = Sum(left.stream, _viewed(right, left.stream), (up, down), offset, IntType.holding(low, high))
     port, kernel = build.add(node.name, layer, left.port, right.port)
     moved = " and ".join(map(str, layer.shifts))
     build.say(
@@ -62,14 +65,14 @@ def lower_add(
     )
     (stream,) = kernel.outputs
     scale = np.minimum(left.scale, right.scale)
-    largest = max(-stream.type.low, stream.type.high)
+    largest = max(-low, high)
     exact = max(significant_bits(value) for value in np.ravel(scale)) + largest.bit_length() <= 24
     own = 0.0 if exact else 2.0**-23
     return Signal(
         port,
         stream,
         scale,
-        np.arange(stream.type.low, stream.type.high + 1),
+        np.arange(low, high + 1),
         (Segment(node.output[0], left.index),),
         rounding=np.asarray(left.rounding) + np.asarray(right.rounding),
         relative_rounding=left.relative_rounding + right.relative_rounding + own,

@@ -197,7 +197,7 @@ class Lowering:
         if node.op_type == "Pad":
             return self._pad(node, signal)
         if node.op_type == "Gemm":
-            raise ModelError(f"{node.name}: is a Gemm; run GemmToMatMul, which makes it a MatMul and an Add")
+            raise ModelError(f"{node.name}: is a Gemm; run SplitGemm, which makes it a MatMul and an Add")
         raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
 
     def _enter(self, tensor: str, scale: Array, kind: IntType) -> Signal:
@@ -261,8 +261,6 @@ class Lowering:
             if node.op_type in GATES:
                 return lower_gate(self.graph, self.build, node, first, others[0])
             raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
-        if node.op_type == "Identity" and not first.segment.nodes:
-            return first.with_segment(Segment(node.output[0], first.index))
         shape = self.graph.shape(node.output[0])
         if shape != first.index.shape:
             if shape[:1] != (1,) or others:

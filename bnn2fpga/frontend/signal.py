@@ -116,7 +116,10 @@ class Signal:
     @property
     def bare(self) -> bool:
         """Whether nothing stands between the integers and the tensor but the scale and the layout."""
-        return all(isinstance(item, Segment) and not item.nodes for item in self.pending)
+        return all(
+            isinstance(item, Segment) and all(node.op_type == "Identity" for node in item.nodes)
+            for item in self.pending
+        )
 
     def reals(self, points: Ints) -> npt.NDArray[np.float64]:
         """What integers (R,), or (R, C) with a column a channel, stand for: (R, C)."""

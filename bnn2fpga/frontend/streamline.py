@@ -17,17 +17,17 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
-from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from qonnx.transformation.general import ConvertSubToAdd
 from qonnx.transformation.infer_shapes import InferShapes
 
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.gemm import SplitGemm
 from bnn2fpga.frontend.quantizer import QUANTIZERS
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ExtractBiasFromConv(),
-    GemmToMatMul(),
+    SplitGemm(),
     ConvertSubToAdd(),
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),

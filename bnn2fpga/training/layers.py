@@ -122,6 +122,9 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     `standardized` the latent ones are taken as they are, to measure what standardization brings.
     """
 
+    unit = 1.0
+    """What one step of the integer inputs stands for."""
+
     def _init_channels(self, gamma: float, output_scale: float | None, standardized: bool) -> None:
         self.gamma, self.output_scale, self.standardized = gamma, output_scale, standardized
         self.float_weights = False
@@ -134,11 +137,11 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def fold(self) -> Folded:
         """Weight of the latent shape, scale and shift (out, 1, ...) over the output; all differentiable."""
-        weight = standardize(self.weight, self.gamma) if self.standardized else self.weight
+        weight = self._standardized()
         if self.output_scale is not None:
             return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
         tail = (1,) * (weight.dim() - 2)
-        magnitude = weight.detach().abs().flatten(1).mean(1).clamp_min(2.0**MIN_EXPONENT)
+        magnitude = self.unit * weight.detach().abs().flatten(1).mean(1).clamp_min(2.0**MIN_EXPONENT)
         scale = power_of_two(self.gain * magnitude)
         shift = scale * on_grid(self.shift / magnitude)
         return Folded(weight, scale.view(-1, *tail), shift.view(-1, *tail))
@@ -157,21 +160,34 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, ...) to (N, out, ...), as the base layer."""
+        return self.scaled(self.sums(x))
+
+    def sums(self, x: Tensor) -> Tensor:
+        """The products of the binary weights, or of the standardized ones, summed up."""
+        return (
+            self.inner_forward_impl(x, self._standardized(), None)
+            if self.float_weights
+            else super().forward(x)
+        )
+
+    def scaled(self, sums: Tensor) -> Tensor:
+        """The sums with the gain and the shift of their channel."""
         if self.float_weights:
-            return self._float_forward(x)
+            return self._float_scaled(sums)
         _, scale, shift = self._current()
-        y = super().forward(x) * scale
+        y = sums * scale
         return y if self.output_scale is not None else y + shift
 
-    def _float_forward(self, x: Tensor) -> Tensor:
-        """What binarization approximates: the standardized weights, with the same gain and shift."""
-        weight = standardize(self.weight, self.gamma) if self.standardized else self.weight
-        y = self.inner_forward_impl(x, weight, None)
+    def _standardized(self) -> Tensor:
+        return standardize(self.weight, self.gamma) if self.standardized else self.weight
+
+    def _float_scaled(self, sums: Tensor) -> Tensor:
+        """What the powers of two stand in for: with real weights their magnitude is in the sums."""
         if self.output_scale is not None:
-            magnitude = weight.detach().abs().mean().clamp_min(2.0**MIN_EXPONENT)
-            return y * (self.output_scale / magnitude)
-        tail = (1,) * (weight.dim() - 2)
-        return y * self.gain.view(-1, *tail) + self.shift.view(-1, *tail)
+            magnitude = self._standardized().detach().abs().mean().clamp_min(2.0**MIN_EXPONENT)
+            return sums * (self.output_scale / magnitude)
+        tail = (1,) * (self.weight.dim() - 2)
+        return sums * self.unit * self.gain.view(-1, *tail) + self.shift.view(-1, *tail)
 
     def _current(self) -> Folded:
         exporting = self.weight_quant.export_mode
@@ -217,6 +233,11 @@ class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]
     ) -> None:
         QuantLinear.__init__(self, in_features, out_features, bias=False, weight_quant=BinaryWeightQuant)
         self._init_channels(gamma, output_scale, standardized)
+
+
+def pixels() -> Any:
+    """Keeps multiples of 1/256 in [0, 1) as they are: pixels divided by 256."""
+    return QuantIdentity(act_quant=UnsignedActQuant, bit_width=8, max_val=1.0)
 
 
 def sign() -> Any:

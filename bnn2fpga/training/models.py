@@ -1,27 +1,23 @@
-"""The networks that can be trained by name; all without batch norm, all compile without a remainder."""
+"""The networks that can be trained by name; all but the baseline fracbnn are without batch norm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from brevitas.nn import QuantIdentity
 from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, UnsignedActQuant, sign
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, pixels, sign
+from bnn2fpga.training.resnet import FracResNet
 
 PIXEL_RMS = 0.35
 """Root mean square of pixels in [0, 1), about; the first layer's gamma is its inverse."""
 
 Shape = tuple[int, int, int]
-
-
-def _pixels() -> nn.Module:
-    """Keeps multiples of 1/256 in [0, 1) as they are: pixels divided by 256."""
-    return QuantIdentity(act_quant=UnsignedActQuant, bit_width=8, max_val=1.0)
 
 
 def _score_scale(inputs: int) -> float:
@@ -37,7 +33,7 @@ class Mlp(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         sizes = [math.prod(shape), *hidden]
-        layers: list[nn.Module] = [_pixels(), nn.Flatten()]
+        layers: list[nn.Module] = [pixels(), nn.Flatten()]
         for index, (inputs, outputs) in enumerate(pairwise(sizes)):
             gamma = 1.0 if index else 1 / PIXEL_RMS
             layers += [BinaryLinear(inputs, outputs, gamma, standardized=standardized), sign()]
@@ -66,7 +62,7 @@ class ConvNet(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         channels, height, width = shape
-        layers: list[nn.Module] = [_pixels()]
+        layers: list[nn.Module] = [pixels()]
         for block in blocks:
             for place, outputs in enumerate(block):
                 gamma = 1 / PIXEL_RMS if len(layers) == 1 else 1.0
@@ -92,7 +88,12 @@ class ConvNet(nn.Module):  # type: ignore[misc]
         return self.layers(images)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": Mlp, "convnet": ConvNet}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": Mlp,
+    "convnet": ConvNet,
+    "fracbnn": partial(FracResNet, norm=True),
+    "wsfracbnn": partial(FracResNet, norm=False),
+}
 """By the name that configurations and `bnn2fpga count` use."""
 
 

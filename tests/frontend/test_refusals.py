@@ -14,11 +14,11 @@ import torch
 from brevitas.nn import QuantConv1d, QuantIdentity
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.transformation.gemm_to_matmul import GemmToMatMul
 from torch import nn
 
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend import load, lower, streamline
+from bnn2fpga.frontend.gemm import SplitGemm
 from bnn2fpga.ir import Design
 from tests.frontend.nets import (
     Affine,
@@ -422,9 +422,9 @@ def test_transformations_left_out() -> None:
     with refusal("Conv_0: has a bias input; run ExtractBiasFromConv, which makes it an Add"):
         lower(model)
     dense_model = load(nn.Sequential(pixels(), nn.Flatten(), dense(112, 5, bias=True)), EXAMPLE)
-    with refusal("Gemm_0: is a Gemm; run GemmToMatMul, which makes it a MatMul and an Add"):
+    with refusal("Gemm_0: is a Gemm; run SplitGemm, which makes it a MatMul and an Add"):
         lower(dense_model)
-    assert lower(streamline(dense_model, [GemmToMatMul()])[0]).nodes
+    assert lower(streamline(dense_model, [SplitGemm()])[0]).nodes
 
 
 # inputs of a design

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from finn.transformation.qonnx.convert_qonnx_to_finn import ConvertQONNXtoFINN
 from finn.transformation.streamline import Streamline
 from finn.transformation.streamline.absorb import AbsorbTransposeIntoMultiThreshold
+from onnx import helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopcount
 from qonnx.transformation.infer_datatypes import InferDataTypes
+from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.insert_topk import InsertTopK
 from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 from qonnx.transformation.remove import RemoveIdentityOps
@@ -24,6 +28,7 @@ from torch import nn
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend import DEFAULT_TRANSFORMATIONS, load, streamline
 from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.gemm import SplitGemm
 from bnn2fpga.frontend.streamline import random_input
 from tests.frontend.nets import Affine, affine, conv, dense, images, norm, sign
 from tests.frontend.test_patterns import SHAPE, biased, body, classes, seeded
@@ -209,3 +214,29 @@ def test_random_input_is_of_the_annotated_type() -> None:
     for kind, values in {"BIPOLAR": {-1, 1}, "TERNARY": {-1, 0, 1}, "UINT2": {0, 1, 2, 3}}.items():
         model.set_tensor_datatype(model.graph.input[0].name, DataType[kind])
         assert set(np.unique(random_input(model, 40))) == values
+
+
+@pytest.mark.parametrize("transposed", [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize(("alpha", "beta", "bias"), [(1.0, 1.0, True), (0.5, 2.0, True), (2.0, 1.0, False)])
+def test_gemm_is_split(transposed: tuple[int, int], alpha: float, beta: float, bias: bool) -> None:
+    random = np.random.default_rng(0)
+    shapes = [(4, 5)[:: 1 - 2 * transposed[0]], (5, 3)[:: 1 - 2 * transposed[1]], (3,)]
+    arrays = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+    names = ["a", "b", "c"][: 2 + bias]
+    options = {"transA": transposed[0], "transB": transposed[1], "alpha": alpha, "beta": beta}
+    node = helper.make_node("Gemm", names, ["y"], name="Gemm_0", **options)
+    graph = helper.make_graph(
+        [node],
+        "gemm",
+        [helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, shapes[0])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, (4, 3))],
+        [
+            onnx.numpy_helper.from_array(array, name)
+            for name, array in zip(names[1:], arrays[1:], strict=False)
+        ],
+    )
+    model = ModelWrapper(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
+    split = model.transform(SplitGemm()).transform(InferShapes())
+    assert "Gemm" not in {one.op_type for one in split.graph.node}
+    expected, found = (execute_onnx(one, {"a": arrays[0]})["y"] for one in (model, split))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, hardtanh
 
 from bnn2fpga import verify
-from bnn2fpga.errors import BuildError, ConfigError, ModelError
-from bnn2fpga.frontend import bisect, load, lower, streamline
+from bnn2fpga.errors import ConfigError, ModelError
+from bnn2fpga.frontend import activation, bisect, load, lower, streamline
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.graph_host import GraphHost
 from bnn2fpga.frontend.trunk import fit_lines
 from bnn2fpga.ir import Design
 from bnn2fpga.kernels.two_slope_unit import TwoSlopeUnit
 from tests.conftest import Run
-from tests.frontend.nets import affine, conv, images, levels, norm, sign
+from tests.frontend.nets import Call, affine, conv, images, levels, norm, sign
 from tests.frontend.test_joins import Net
 from tests.frontend.test_patterns import RPReLU, kernels, run_cpp
 
@@ -216,23 +216,55 @@ def test_the_ladder_compares_labels() -> None:
     assert [level.name for level in ladder.levels if not level.tolerated] == ["QONNX", "streamlined", "C++"]
 
 
-def test_wide_trunks_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bisection finds the thresholds that trying every value finds."""
-    tried = lowered(made("three blocks", 1), 2)
-    monkeypatch.setattr(bisect, "WIDE", 1000)
-    searched = lowered(made("three blocks", 1), 2)
-    frames = images(1, 32, *SHAPE)
-    assert kernels(tried) == kernels(searched)
+def same_kernels(one: Design, other: Design, frames: np.ndarray) -> None:
+    assert kernels(one) == kernels(other)
     for (_, a), (_, b) in zip(
-        tried.trace(tried.host.encode(frames)), searched.trace(searched.host.encode(frames)), strict=True
+        one.trace(one.host.encode(frames)), other.trace(other.host.encode(frames)), strict=True
     ):
         np.testing.assert_array_equal(a, b)
 
 
-def test_wide_trunks_behind_nodes_that_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["three blocks", "ReActNet blocks", "FracBNN blocks"])
+def test_wide_trunks_are_searched(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Bisection finds the thresholds that trying every value finds, also where PReLU falls."""
+    tried = lowered(made(name, 1), 2)
     monkeypatch.setattr(bisect, "WIDE", 1000)
-    with pytest.raises(BuildError, match=r"may rise and fall; quantize to fewer bits before"):
-        lowered(made("ReActNet blocks", 0), 2)
+    monkeypatch.setattr(bisect, "TOO_WIDE", 1000)
+    same_kernels(tried, lowered(made(name, 1), 2), images(1, 32, *SHAPE))
+
+
+TURNING: dict[str, Callable[[Tensor], Tensor]] = {
+    "abs": lambda x: 2.5 - x.abs(),
+    "where": lambda x: torch.where(x >= 0, x - 0.6, x + 0.6),
+    "where of two moving sides": lambda x: torch.where(x > -0.7, -2 * x, x + 1),
+    "abs of abs": lambda x: (x.abs() - 1.5).abs() - 0.5,
+    "leaky": lambda x: nn.functional.leaky_relu(x, 0.1) + 0.2,
+    "clip": lambda x: x.clamp(-0.5, 0.7) - 0.1,
+}
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_chains_that_turn_are_searched(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Thresholds of the stem's 652 sums, as if they were too many; the step function is the same."""
+    torch.manual_seed(3)
+    net = Net(lambda n, x: n.b(n.q(n.f(n.n0(x)))), n0=affine(4), q=levels(3, True), f=Call(TURNING[name]))
+    tried = lowered(net.eval(), None)
+    searched: list[str] = []
+    search = activation.search_steps
+    monkeypatch.setattr(bisect, "WIDE", 1000)
+    monkeypatch.setattr(
+        activation, "search_steps", lambda *given: searched.append(given[1].name) or search(*given)
+    )
+    same_kernels(tried, lowered(net, None), images(3, 32, *SHAPE))
+    assert searched or name == "leaky"
+
+
+def test_wide_trunks_behind_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net(lambda n, x: n.b(n.s(x * x - 1)))
+    assert lowered(net.eval(), None).nodes
+    monkeypatch.setattr(bisect, "TOO_WIDE", 1000)
+    with pytest.raises(ModelError, match="rise and fall; quantize to fewer bits before"):
+        lowered(net, None)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,160 @@
+"""FracBNN's parts without batch norm: thermometer, gated 2-bit convolution, RPReLU, a trunk on a grid.
+
+FracBNN: Zhang et al., FPGA 2021, arXiv 2012.12206. Powers of two for the slopes of RPReLU: A&B BNN, Jin et
+al., CVPR 2024, arXiv 2403.03739. Every quantizer rounds as the integer design does, so what is exported
+compiles without a remainder.
+"""
+
+import math
+from typing import Any
+
+import torch
+from brevitas.core.restrict_val import FloatToIntImplType
+from brevitas.nn import QuantConv2d, QuantIdentity
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnn2fpga.training.layers import (
+    BinaryConv2d,
+    UnsignedActQuant,
+    on_grid,
+    power_of_two,
+    sign,
+)
+
+THIRDS = 2 / 3
+"""The outer thresholds of a 2-bit activation of unit variance; the middle one is 0."""
+FRACTIONAL_GAMMA = 1.336
+"""1 / std of a 2-bit activation (-1, -1/3, 1/3, 1) of a standard normal input: its variance is 0.560."""
+STEEPNESS = 5.0
+"""Of the sigmoid that stands in for the gate in the gradient, per standard deviation of a sum."""
+TRUNK_BITS = 16
+
+
+class _FloorQuant(UnsignedActQuant):  # type: ignore[misc]
+    """Signed integers times a power of two, rounded down."""
+
+    bit_width = TRUNK_BITS
+    signed = True
+    float_to_int_impl_type = FloatToIntImplType.FLOOR
+
+
+class OnGrid(nn.Module):  # type: ignore[misc]
+    """Any shape to multiples of 2^-fraction_bits, halves rounded up, within +-2^(15 - fraction_bits)."""
+
+    def __init__(self, fraction_bits: int) -> None:
+        super().__init__()
+        top = 2.0 ** (TRUNK_BITS - 1 - fraction_bits)
+        self.half = 2.0 ** -(fraction_bits + 1)
+        quant = _FloorQuant.let(min_val=-top, max_val=top - 2.0**-fraction_bits)
+        self.quant = QuantIdentity(act_quant=quant)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.quant(x + self.half)
+
+
+class Thermometer(nn.Module):  # type: ignore[misc]
+    """(N, C, H, W) of multiples of 1/256 to +-1 (N, C * levels, H, W).
+
+    Bit k of a pixel p, 0 to 255, is set where k < round(p * levels / 256), a half rounded up.
+    """
+
+    def __init__(self, channels: int, levels: int = 32) -> None:
+        super().__init__()
+        self.levels, self.sign = levels, sign()
+        thresholds = (torch.arange(levels) + 0.5) / levels
+        self.register_buffer("thresholds", thresholds.repeat(channels).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.sign(x.repeat_interleave(self.levels, 1) - self.thresholds)
+
+
+class FractionalConv2d(BinaryConv2d):
+    """A 3x3 convolution of the 2-bit activation of its input, whose low bit counts where it is worth it.
+
+    The input (N, in, H, W), of standard deviation `beta`, becomes two signs, high and low, that stand for
+    (2 * high + low) / 3. With M and L their sums with the binary weights, the output is
+    scale * (2 * M + (L where M > delta, else 0)) + shift. `beta`, learned, and a bias a channel go into
+    thresholds; delta (out,) is in standard deviations of M.
+    """
+
+    unit = 1 / 3
+
+    def __init__(
+        self, in_channels: int, out_channels: int, beta: float, stride: int = 1, standardized: bool = True
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            3,
+            padding=1,
+            gamma=FRACTIONAL_GAMMA,
+            stride=stride,
+            standardized=standardized,
+        )
+        self.high, self.low = sign(), sign()
+        self.beta = nn.Parameter(torch.tensor(float(beta)))
+        self.bias_in = nn.Parameter(torch.zeros(1, in_channels, 1, 1))
+        self.delta = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+        self.deviation = math.sqrt(9 * in_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scaled(self.gated_sums(x))
+
+    def gated_sums(self, x: Tensor) -> Tensor:
+        """2 * M + (L where M > delta, else 0)."""
+        u = x / self.beta + self.bias_in
+        high_sums = self.sums(self.high(u))
+        low_sums = self.sums(self.low(torch.where(u >= 0, u - THIRDS, u + THIRDS)))
+        limit = self.delta * self._sum_deviation()
+        opened = (high_sums > limit).to(x.dtype)
+        if self.training:
+            soft = torch.sigmoid((high_sums - limit) * (STEEPNESS / self._sum_deviation()))
+            opened = opened + soft - soft.detach()
+        return 2 * high_sums + opened * low_sums
+
+    def sums(self, x: Tensor) -> Tensor:
+        if self.float_weights:
+            return super().sums(x)
+        return QuantConv2d.forward(self, x)
+
+    def _sum_deviation(self) -> float:
+        """Standard deviation of M: the square root of its terms, or 1 with standardized weights."""
+        return 1.0 if self.float_weights else self.deviation
+
+
+class RPReLU(nn.Module):  # type: ignore[misc]
+    """PReLU between two shifts, a slope and two shifts a channel (ReActNet, arXiv 2003.03488).
+
+    With `powers` the slopes are +-2^k and the shifts multiples of 1/64, otherwise real numbers.
+    """
+
+    def __init__(self, channels: int, powers: bool) -> None:
+        super().__init__()
+        self.powers = powers
+        self.before = nn.Parameter(torch.zeros(channels))
+        self.slope = nn.Parameter(torch.full((channels,), 0.25))
+        self.behind = nn.Parameter(torch.zeros(channels))
+        for name, value in zip(("before", "slope", "behind"), self._folded(), strict=True):
+            self.register_buffer(f"folded_{name}", value.detach().clone(), persistent=False)
+
+    def _folded(self) -> tuple[Tensor, Tensor, Tensor]:
+        if not self.powers:
+            return self.before, self.slope, self.behind
+        return on_grid(self.before, 2.0**-6), power_of_two(self.slope), on_grid(self.behind, 2.0**-6)
+
+    def train(self, mode: bool = True) -> "RPReLU":
+        """Entering evaluation freezes the constants, so that an exported graph holds no formulas for them."""
+        super().train(mode)
+        if not mode:
+            with torch.no_grad():
+                folded = (value.clone() for value in self._folded())
+                self.folded_before, self.folded_slope, self.folded_behind = folded
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, slope, behind = (
+            self._folded() if self.training else (self.folded_before, self.folded_slope, self.folded_behind)
+        )
+        moved = x + before.view(1, -1, 1, 1)
+        return F.prelu(moved, slope) + behind.view(1, -1, 1, 1)

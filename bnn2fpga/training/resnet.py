@@ -1,0 +1,96 @@
+"""ResNet-20 of fractional binary convolutions: FracBNN with batch norm, WSFracBNN without."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
+from bnn2fpga.training.layers import BinaryConv2d, pixels
+
+STAGES, BLOCKS = 3, 6
+"""Stages of so many half blocks; the first one of all but the first stage halves the image."""
+POOLED_DEVIATION = 0.7
+"""What 2x2 averaging leaves of the trunk's standard deviation, about."""
+
+
+class _Half(nn.Module):  # type: ignore[misc]
+    """Half a residual block: shortcut plus branch.
+
+    With `norm`, FracBNN: post(shortcut(x) + RPReLU(norm(conv(x)))). Without, the branch is scaled by
+    `alpha` and rounded to the trunk's grid.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        beta: float,
+        norm: bool,
+        alpha: float,
+        fraction_bits: int,
+        standardized: bool,
+    ) -> None:
+        super().__init__()
+        stride = outputs // inputs
+        self.halved, self.alpha = stride == 2, alpha
+        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized)
+        self.rprelu = RPReLU(outputs, powers=not norm)
+        self.norm = nn.BatchNorm2d(outputs) if norm else None
+        self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        if self.halved:
+            pooled = F.avg_pool2d(x, 2)
+            shortcut = torch.cat([pooled, pooled], 1)
+        if self.norm is not None:
+            return self.post(shortcut + self.rprelu(self.norm(self.conv.gated_sums(x))))
+        return shortcut + self.post(self.alpha * self.rprelu(self.conv(x)))
+
+
+class FracResNet(nn.Module):  # type: ignore[misc]
+    """(N, C, H, W) in [0, 1) to scores (N, classes) by a last linear layer in floating point, for the host.
+
+    A thermometer, a binary convolution, then 18 fractional ones of `width`, 2 and 4 times `width` channels.
+    The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
+    its expected standard deviation, takes back in front of the next activation; both are folded into
+    thresholds.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        norm: bool,
+        width: int = 16,
+        levels: int = 32,
+        alpha: float = 0.25,
+        fraction_bits: int = 6,
+        standardized: bool = True,
+    ) -> None:
+        super().__init__()
+        channels = shape[0]
+        self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
+        self.first = BinaryConv2d(channels * levels, width, 3, padding=1, standardized=standardized)
+        self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
+        halves: list[nn.Module] = []
+        inputs, variance = width, 1.0
+        for stage in range(STAGES):
+            for _ in range(BLOCKS):
+                outputs = width << stage
+                beta = 1.0 if norm else math.sqrt(variance)
+                halves.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized))
+                if outputs != inputs:
+                    variance *= POOLED_DEVIATION**2
+                variance += alpha**2
+                inputs = outputs
+        self.halves = nn.Sequential(*halves)
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.start(self.first(self.thermometer(self.pixels(images))))
+        return self.linear(F.adaptive_avg_pool2d(self.halves(x), 1).flatten(1))
