@@ -83,7 +83,7 @@ def _mapped(
 
 def _bent(build: Builder, node: onnx.NodeProto, signal: Signal, scale: Array, values: Ints) -> Signal | None:
     """The signal's integers through two lines per channel, if those give exactly `values`."""
-    lines = exact_lines(signal.points, values)
+    lines = exact_lines(np.asarray(signal.points), values)
     if lines is None:
         return None
     low, high = int(values.min()), int(values.max())
@@ -144,7 +144,7 @@ def _refuse_ambiguous(
 def _map(build: Builder, name: str, signal: Signal, stream: Stream, levels: Ints, kind: IntType) -> Port:
     """The `levels` at the signal's points, a column a channel of `stream`, as a step function."""
     try:
-        steps = Steps.read(levels, signal.points, kind)
+        steps = Steps.read(levels, np.asarray(signal.points), kind)
     except BuildError as error:
         raise ModelError(f"{name}: {error}") from error
     if signal.repeats:

@@ -13,7 +13,7 @@ from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.quantizer import attribute
-from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.frontend.signal import Segment, Signal, Span
 from bnn2fpga.frontend.trunk import integers
 from bnn2fpga.ir import Stream
 from bnn2fpga.layers import Windows, WindowSum
@@ -61,8 +61,8 @@ def lower_average_pool(
     )
 
 
-def _sums(signal: Signal, taps: int, stream: Stream) -> np.ndarray:
+def _sums(signal: Signal, taps: int, stream: Stream) -> Span:
     """The integers that a sum of `taps` of the signal's points can be."""
-    step = signal.stream.type.step
     low, high = taps * int(signal.points[0]), taps * int(signal.points[-1])
-    return np.arange(max(low, stream.type.low), min(high, stream.type.high) + 1, step)
+    step = signal.stream.type.step
+    return Span.between(max(low, stream.type.low), min(high, stream.type.high), step)

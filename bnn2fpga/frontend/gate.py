@@ -47,7 +47,7 @@ def lower_gate(graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal,
     layer = Gate(source, Stream(source.shape, control.stream.type), thresholds, shift, passed.offset)
     port, kernel = build.add(node.name, layer, passed.port, control.port)
     build.say("passes where the other stream reaches a threshold, else 0; a threshold per channel")
-    reached = passed.multiplier * passed.points + passed.offset
+    reached = passed.multiplier * np.asarray(passed.points) + passed.offset
     return replace(
         passed,
         port=port,

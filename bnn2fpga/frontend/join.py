@@ -14,9 +14,9 @@ from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.dot import significant_bits
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.linear import as_linear
-from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.frontend.signal import Segment, Signal, Span
 from bnn2fpga.frontend.trunk import add_to_trunk, integers
-from bnn2fpga.ir import IntType, Stream
+from bnn2fpga.ir import Ints, IntType, Stream
 from bnn2fpga.layers import Concat, Sum
 
 Floats = npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ def lower_add(
         port,
         stream,
         scale,
-        np.arange(low, high + 1),
+        Span.between(low, high),
         (Segment(node.output[0], left.index),),
         rounding=np.asarray(left.rounding) + np.asarray(right.rounding),
         relative_rounding=left.relative_rounding + right.relative_rounding + own,
@@ -129,11 +129,16 @@ def lower_concat(
         stream=stream,
         scale=_joined(left, right, left.scale, right.scale),
         bias=_joined(left, right, left.bias, right.bias),
-        points=np.union1d(left.points, right.points),
+        points=left.points if np.array_equal(left.points, right.points) else _all_of(left, right),
         rounding=np.maximum(np.max(left.rounding), np.max(right.rounding)),
         relative_rounding=max(left.relative_rounding, right.relative_rounding),
         pending=(Segment(node.output[0], index),),
     )
+
+
+def _all_of(left: Signal, right: Signal) -> Ints:
+    both: Ints = np.union1d(left.points, right.points)
+    return both
 
 
 def _joined(left: Signal, right: Signal, first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:

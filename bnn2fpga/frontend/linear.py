@@ -8,7 +8,7 @@ import numpy as np
 
 from bnn2fpga.frontend.chain import evaluate
 from bnn2fpga.frontend.execute import Array, Graph
-from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.frontend.signal import Segment, Signal, Span
 from bnn2fpga.ir import Ints
 
 SAMPLES = 4097
@@ -52,16 +52,16 @@ def as_affine(graph: Graph, signal: Signal) -> Signal | None:
     return replace(signal, scale=gain, bias=bias, pending=(segment,))
 
 
-def chain_values(graph: Graph, signal: Signal, points: Ints) -> Array | None:
+def chain_values(graph: Graph, signal: Signal, points: Ints | Span) -> Array | None:
     """The end of the pending chain at `points` (R,): (R, C); None where positions are treated differently."""
     values = evaluate(graph, replace(signal, points=points), [], end_tensor(signal)).values.astype(np.float64)
     return values if values.shape[1] == signal.stream.channels else None
 
 
-def sampled(points: Ints) -> Ints:
+def sampled(points: Ints | Span) -> Ints:
     """At most SAMPLES of `points`, both ends included."""
     if len(points) <= SAMPLES:
-        return points
+        return np.asarray(points)
     return points[np.linspace(0, len(points) - 1, SAMPLES).astype(np.int64)]
 
 
@@ -69,7 +69,7 @@ def _on_line(graph: Graph, signal: Signal) -> Signal | None:
     values = chain_values(graph, signal, signal.points)
     if values is None or len(signal.points) < 2:
         return None
-    integers = signal.multiplier * signal.points + signal.offset
+    integers = signal.multiplier * np.asarray(signal.points) + signal.offset
     slope = (values[-1] - values[0]) / (integers[-1] - integers[0])
     if np.any(slope <= 0):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,38 @@ import onnx
 
 from bnn2fpga.frontend.execute import Array
 from bnn2fpga.ir import Ints, IntType, Port, Stream
+
+
+@dataclass(frozen=True)
+class Span:
+    """The integers low, low + step, …, `count` of them: an array that is not held in memory.
+
+    Wide sums take hundreds of millions of values. An index, or an array of them, gives values; a slice
+    gives an array.
+    """
+
+    low: int
+    count: int
+    step: int = 1
+
+    @classmethod
+    def between(cls, low: int, high: int, step: int = 1) -> Span:
+        """From `low` up to `high`."""
+        return cls(low, (high - low) // step + 1, step)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, places: Any) -> Any:
+        if isinstance(places, slice):
+            start, stop, step = places.indices(self.count)
+            return self.low + self.step * np.arange(start, stop, step)
+        if isinstance(places, np.ndarray):
+            return self.low + self.step * places
+        return range(self.low, self.low + self.step * self.count, self.step)[places]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Ints:
+        return np.asarray(self[:], dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +122,7 @@ class Signal:
     port: Port
     stream: Stream
     scale: npt.NDArray[np.float64]
-    points: Ints
+    points: Ints | Span
     pending: tuple[Segment | Pooled, ...]
     multiplier: int = 1
     offset: int = 0

@@ -20,7 +20,7 @@ from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.linear import as_affine, as_linear, chain_values, end_tensor, sampled
 from bnn2fpga.frontend.powers import mean_beside, sums_of_powers
-from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.frontend.signal import Segment, Signal, Span
 from bnn2fpga.ir import Ints, IntType, Port, Stream
 from bnn2fpga.layers import Bend, Map, Sum
 from bnn2fpga.slopes import TwoSlopes
@@ -76,7 +76,7 @@ def on_grid(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, 
         bent.port,
         bent.stream,
         unit * 2.0**bent.shift,
-        np.arange(bent.low, bent.high + 1),
+        Span.between(bent.low, bent.high),
         (Segment(end_tensor(signal), signal.index),),
         grid_bits=grid_bits - bent.shift,
         spread=signal.spread * finer,
@@ -107,7 +107,7 @@ def add_to_trunk(
         port,
         kernel.outputs[0],
         unit,
-        np.arange(low, high + 1),
+        Span.between(low, high),
         (Segment(node.output[0], trunk.index),),
         bias=trunk.bias,
         grid_bits=trunk.grid_bits + up,
@@ -139,7 +139,7 @@ def _rounded(
 ) -> _Branch:
     """The signal's values in multiples of `unit` (C,), as integers of a kernel; `unit` has `grid_bits`."""
     build.rounded.append(node.name)
-    points = signal.points if len(signal.points) <= 1 << 16 else sampled(signal.points)
+    points = np.asarray(signal.points) if len(signal.points) <= 1 << 16 else sampled(signal.points)
     values = chain_values(graph, signal, points)
     if values is None:
         raise _too_wild(node, signal)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import BinaryConv2d, pixels
 
-STAGES, BLOCKS = 3, 6
-"""Stages of so many half blocks; the first one of all but the first stage halves the image."""
+STAGES = 3
+"""The first half block of all but the first stage halves the image and doubles the channels."""
 POOLED_DEVIATION = 0.7
 """What 2x2 averaging leaves of the trunk's standard deviation, about."""
 
@@ -55,7 +55,8 @@ class _Half(nn.Module):  # type: ignore[misc]
 class FracResNet(nn.Module):  # type: ignore[misc]
     """(N, C, H, W) in [0, 1) to scores (N, classes) by a last linear layer in floating point, for the host.
 
-    A thermometer, a binary convolution, then 18 fractional ones of `width`, 2 and 4 times `width` channels.
+    A thermometer, a binary convolution, then three stages of `halves` fractional ones, of `width`, 2 and 4
+    times `width` channels; 6 half blocks make it a ResNet-20.
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
     thresholds.
@@ -67,6 +68,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         classes: int,
         norm: bool,
         width: int = 16,
+        halves: int = 6,
         levels: int = 32,
         alpha: float = 0.25,
         fraction_bits: int = 6,
@@ -77,18 +79,18 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         self.first = BinaryConv2d(channels * levels, width, 3, padding=1, standardized=standardized)
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
-        halves: list[nn.Module] = []
+        blocks: list[nn.Module] = []
         inputs, variance = width, 1.0
         for stage in range(STAGES):
-            for _ in range(BLOCKS):
+            for _ in range(halves):
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
-                halves.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized))
+                blocks.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized))
                 if outputs != inputs:
                     variance *= POOLED_DEVIATION**2
                 variance += alpha**2
                 inputs = outputs
-        self.halves = nn.Sequential(*halves)
+        self.halves = nn.Sequential(*blocks)
         self.linear = nn.Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:

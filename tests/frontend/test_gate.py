@@ -134,11 +134,12 @@ def test_many_bits_behind_a_curve_are_refused() -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 9999), st.integers(0, 5), st.sampled_from((12, 200, 3000)))
 def test_exact_lines_are_found(seed: int, shift: int, reach: int) -> None:
-    """Any two lines in integers that meet, rounded down, are found again to the last unit."""
+    """Two lines in integers that visibly meet, rounded down, are found again to the last unit."""
     random = np.random.default_rng(seed)
     points = np.arange(-reach, reach + 1)
     slopes = random.integers(-40, 41, (2, 4))
-    knee = random.integers(-reach, reach + 1, 4)
+    slopes[1] += np.where(np.abs(slopes[1] - slopes[0]) < 1 << shift, 2 << shift, 0)
+    knee = random.integers(-reach * 3 // 4, reach * 3 // 4, 4)
     constant = random.integers(-5000, 5000, 4) << shift
     below, above = ((slope * (points[:, None] - knee) + constant) >> shift for slope in slopes)
     values = np.where(points[:, None] < knee, below, above)

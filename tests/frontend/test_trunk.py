@@ -18,6 +18,7 @@ from bnn2fpga.errors import ConfigError, ModelError
 from bnn2fpga.frontend import activation, bisect, load, lower, streamline
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.graph_host import GraphHost
+from bnn2fpga.frontend.signal import Span
 from bnn2fpga.frontend.trunk import fit_lines
 from bnn2fpga.ir import Design
 from bnn2fpga.kernels.two_slope_unit import TwoSlopeUnit
@@ -214,6 +215,28 @@ def test_the_ladder_compares_labels() -> None:
     (rounded,) = [level for level in ladder.levels if level.tolerated]
     assert rounded.compared == "labels, trunk rounded" and rounded.equal >= 14
     assert [level.name for level in ladder.levels if not level.tolerated] == ["QONNX", "streamlined", "C++"]
+
+
+def test_a_channel_of_next_to_no_gain() -> None:
+    """Its branch is astronomically large in units of the trunk."""
+    net = with_norms(normed, 2)
+    net.n0.weight.data[1] = 1e-7
+    with pytest.raises(
+        ModelError, match=r"Add_0: an integer type of \d+ bits is not supported; legal: 1 to 32"
+    ):
+        lowered(net.eval(), 4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(-50, 50), st.integers(1, 60), st.sampled_from((1, 2)), st.integers(0, 999))
+def test_a_span_is_an_array(low: int, count: int, step: int, seed: int) -> None:
+    span, array = Span(low, count, step), low + step * np.arange(count)
+    places = np.random.default_rng(seed).integers(0, count, (3, 2))
+    np.testing.assert_array_equal(np.asarray(span), array)
+    np.testing.assert_array_equal(span[places], array[places])
+    np.testing.assert_array_equal(span[2:40], array[2:40])
+    assert (len(span), span[0], span[-1]) == (count, array[0], array[-1])
+    assert Span.between(low, int(array[-1]), step) == span
 
 
 def same_kernels(one: Design, other: Design, frames: np.ndarray) -> None:

@@ -1,0 +1,135 @@
+"""FracBNN's parts and networks: what they compute, and that they learn and compile without a remainder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bnn2fpga import compile, verify
+from bnn2fpga.training.config import TrainConfig
+from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
+from bnn2fpga.training.layers import standardize
+from bnn2fpga.training.models import build_model
+from bnn2fpga.training.trainer import train
+from tests.training.images import stripes
+
+SMALL = {"width": 2, "halves": 2, "levels": 8}
+SHAPE = (1, 8, 8)
+
+
+def made(name: str, seed: int = 0) -> torch.nn.Module:
+    """A network with parameters as after some training."""
+    torch.manual_seed(seed)
+    net = build_model(name, SHAPE, 3, SMALL)
+    with torch.no_grad():
+        for key, parameter in net.named_parameters():
+            if not key.endswith("weight"):
+                parameter += 0.3 * torch.randn_like(parameter)
+        for key, buffer in net.named_buffers():
+            if key.endswith("norm.running_var"):
+                buffer *= 30
+    return net.eval()
+
+
+def frames(count: int) -> np.ndarray:
+    return stripes(count * 3).test_images[:count] / np.float32(256)
+
+
+def test_thermometer_rounds_half_up() -> None:
+    x = (torch.arange(256) / 256).view(1, 1, 16, 16)
+    counts = (Thermometer(1, 32)(x) > 0).sum(1).flatten()
+    assert torch.equal(counts, torch.floor(torch.arange(256) / 8 + 0.5).clamp_max(32).long())
+    two = Thermometer(2, 4)(torch.tensor([0.1, 0.9]).view(1, 2, 1, 1)).flatten()
+    assert two.tolist() == [-1, -1, -1, -1, 1, 1, 1, 1]
+
+
+def test_grid_rounds_half_up() -> None:
+    x = torch.tensor([-0.375, -0.25, -0.125, 0.0, 0.125, 0.25, 0.374, 0.375])
+    assert (OnGrid(2)(x) * 4).tolist() == [-1, -1, 0, 0, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gated_convolution(stride: int) -> None:
+    """Both signs, both sums and the gate, one after the other."""
+    torch.manual_seed(0)
+    layer = FractionalConv2d(3, 4, beta=1.5, stride=stride).eval()
+    with torch.no_grad():
+        layer.bias_in.normal_(0, 0.2)
+        layer.delta.normal_()
+    x = torch.randn(2, 3, 6, 6)
+    u = x / 1.5 + layer.bias_in
+    codes = (u >= -2 / 3).int() + (u >= 0).int() + (u >= 2 / 3).int()
+    high, low = 2.0 * (codes // 2) - 1, 2.0 * (codes % 2) - 1
+    weight = torch.where(standardize(layer.weight) >= 0, 1.0, -1.0)
+    m, rest = (torch.nn.functional.conv2d(part, weight, padding=1, stride=stride) for part in (high, low))
+    expected = 2 * m + torch.where(m > layer.delta * 27**0.5, rest, torch.zeros(()))
+    torch.testing.assert_close(layer.gated_sums(x), expected)
+    _, scale, shift = layer.fold()
+    torch.testing.assert_close(layer(x), expected * scale + shift)
+    assert torch.all(scale.abs().log2() % 1 == 0)
+
+
+def test_training_and_evaluation_give_the_same_values() -> None:
+    torch.manual_seed(1)
+    layer = FractionalConv2d(3, 4, beta=1.0)
+    x = torch.randn(2, 3, 6, 6)
+    trained = layer.train()(x)
+    torch.testing.assert_close(layer.eval()(x), trained)
+    trained.sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in layer.train().parameters())
+    assert layer.delta.grad is not None and layer.delta.grad.abs().sum() > 0
+
+
+def test_slopes_are_powers_of_two() -> None:
+    unit = RPReLU(64, powers=True)
+    with torch.no_grad():
+        unit.slope.normal_()
+        unit.before.normal_()
+    unit.eval()
+    assert torch.all(unit.folded_slope.abs().log2() % 1 == 0) and torch.any(unit.folded_slope < 0)
+    assert torch.all(unit.folded_before * 64 % 1 == 0)
+    x = torch.randn(2, 64, 3, 3)
+    torch.testing.assert_close(unit(x), unit.train()(x))
+
+
+@pytest.mark.parametrize("seed", (0, 1))
+def test_without_batch_norm_nothing_is_rounded_away(seed: int) -> None:
+    """All levels give the same integers; no float but the last layer."""
+    net = made("wsfracbnn", seed)
+    ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE))
+    assert ladder.ok and not any(level.tolerated for level in ladder.levels)
+    assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++"]
+
+
+def test_with_batch_norm_the_trunk_is_rounded() -> None:
+    net = made("fracbnn")
+    ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE), trunk_bits=4)
+    assert ladder.ok and sum(level.tolerated for level in ladder.levels) == 1
+
+
+def test_kernels_of_the_network() -> None:
+    design = compile(made("wsfracbnn"), example_input=torch.zeros(1, *SHAPE))
+    kinds = [type(node.kernel).__name__ for node in design.nodes]
+    assert kinds.count("GateStreams") == 6 and kinds.count("TwoSlopeUnit") == 7
+    assert kinds.count("ThermometerEncoder") == 1 and kinds.count("XnorMvu") == 13
+    assert all(node.kernel.resources.dsps == 0 for node in design.nodes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"float_epochs": 3}, {"clip": 0.1}])
+@pytest.mark.parametrize("model", ["fracbnn", "wsfracbnn"])
+def test_they_learn(tmp_path: Path, model: str, changes: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    settings: dict[str, Any] = {
+        "model": model,
+        "data": "none",
+        "parameters": SMALL | {"width": 4},
+        "epochs": 6,
+        "batch": 16,
+        "learning_rate": 1e-2,
+    }
+    _, epochs = train(TrainConfig(**settings | changes), stripes(192), tmp_path)
+    assert epochs[-1].test_accuracy > 0.6 and epochs[-1].loss < epochs[0].loss
