@@ -164,6 +164,28 @@ def train(
     )
 
 
+@app.command(epilog="Example:  bnn2fpga count wsfracbnn --classes 100")
+def count(
+    model: Annotated[str, typer.Argument(help="A network by name: mlp, convnet, fracbnn, wsfracbnn.")],
+    classes: Annotated[int, typer.Option(min=2, help="Classes to tell apart.")] = 10,
+    image: Annotated[tuple[int, int, int], typer.Option(help="Channels, height and width of an image.")] = (
+        3,
+        32,
+        32,
+    ),
+) -> None:
+    """Counts what a network costs: binary and float operations, and what the emitted hardware does."""
+    from bnn2fpga.training.count import CONVENTIONS, Hardware, count_operations
+    from bnn2fpga.training.models import BASELINES, build_model
+
+    counts = count_operations(build_model(model, image, classes, {}), image)
+    out.print(show.counts(model, counts, Hardware.of(counts, 1 if model == "wsfracbnn" else 2)))
+    if model in BASELINES:
+        before = count_operations(build_model(BASELINES[model], image, classes, {}), image)
+        out.print()
+        out.print(show.conventions(BASELINES[model], model, before, counts, CONVENTIONS))
+
+
 @app.command(epilog="Example:  bnn2fpga simulate tfc.onnx --data mnist.npz --divide 255")
 def simulate(
     model: Model,

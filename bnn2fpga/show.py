@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import log2
 from typing import Any
@@ -261,6 +261,47 @@ class BuildProgress:
                 completed=result.epoch,
                 description=f"train: loss {result.loss:.3f}, test accuracy {result.test_accuracy:.1%}",
             )
+
+
+def counts(model: str, found: Any, hardware: Any) -> Table:
+    """What a network costs."""
+    table = Table(model, "count", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    binary = found.binary + found.high + found.low
+    rows = {
+        "binary operations (XNOR and count)": binary,
+        "  of them second phases of fractional layers": found.low,
+        "numbers through batch norms": found.norm_elements,
+        "numbers through RPReLUs": found.rprelu_elements,
+        "multiply-accumulates in floating point": found.linear,
+        "binary weights, bits": found.weight_bits,
+        "other parameters": found.float_parameters,
+        "emitted hardware: XNORs": hardware.xnors,
+        "emitted hardware: additions": hardware.additions,
+        "emitted hardware: shifts": hardware.shifts,
+        "emitted hardware: multiplications": hardware.multiplications,
+    }
+    for name, value in rows.items():
+        table.add_row(name, f"{value:,}")
+    return table
+
+
+def conventions(before: str, after: str, old: Any, new: Any, ways: Iterable[Any]) -> Table:
+    """BOPs/64 + FLOPs of two networks, under several conventions."""
+    table = Table(
+        "paper convention: BOPs/64 + FLOPs, in millions",
+        before,
+        after,
+        "share",
+        box=None,
+        header_style="bold",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for way in ways:
+        full, less = way.operations(old) / 1e6, way.operations(new) / 1e6
+        table.add_row(way.name, f"{full:.4f}", f"{less:.4f}", f"{100 * less / full:.1f} %")
+    return table
 
 
 @dataclass

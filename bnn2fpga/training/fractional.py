@@ -74,14 +74,21 @@ class FractionalConv2d(BinaryConv2d):
 
     The input (N, in, H, W), of standard deviation `beta`, becomes two signs, high and low, that stand for
     (2 * high + low) / 3. With M and L their sums with the binary weights, the output is
-    scale * (2 * M + (L where M > delta, else 0)) + shift. `beta`, learned, and a bias a channel go into
-    thresholds; delta (out,) is in standard deviations of M.
+    scale * (2 * M + (L where M > delta, else 0)) + shift, without scale and shift where batch norm follows
+    (`normed`). `beta`, learned, and a bias a channel go into thresholds; delta (out,) is in standard
+    deviations of M.
     """
 
     unit = 1 / 3
 
     def __init__(
-        self, in_channels: int, out_channels: int, beta: float, stride: int = 1, standardized: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        beta: float,
+        stride: int = 1,
+        standardized: bool = True,
+        normed: bool = False,
     ) -> None:
         super().__init__(
             in_channels,
@@ -91,6 +98,7 @@ class FractionalConv2d(BinaryConv2d):
             gamma=FRACTIONAL_GAMMA,
             stride=stride,
             standardized=standardized,
+            output_scale=1.0 if normed else None,
         )
         self.high, self.low = sign(), sign()
         self.beta = nn.Parameter(torch.tensor(float(beta)))

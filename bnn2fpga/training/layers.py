@@ -115,7 +115,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     """Mixed in before a Brevitas layer whose weights are BinaryWeightQuant and that has no bias.
 
     The parameters are the latent `weight`, `gain` (out,) and `shift` (out,). With output_scale the layer ends
-    the network: y = output_scale * sum, no gain, no shift, so that scores are integers on one grid.
+    the network, or batch norm follows: y = output_scale * sum, no gain, no shift, integers on one grid.
     Exporting reads the frozen results of `fold`, so that the graph holds constants instead of their formulas.
 
     With `float_weights` the standardized weights are not binarized, in the first phase of a training; without
@@ -206,6 +206,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
         gamma: float = 1.0,
         stride: int = 1,
         standardized: bool = True,
+        output_scale: float | None = None,
     ) -> None:
         QuantConv2d.__init__(
             self,
@@ -217,7 +218,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
             bias=False,
             weight_quant=BinaryWeightQuant,
         )
-        self._init_channels(gamma, None, standardized)
+        self._init_channels(gamma, output_scale, standardized)
 
 
 class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]

@@ -97,6 +97,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 """By the name that configurations and `bnn2fpga count` use."""
 
 
+BASELINES = {"wsfracbnn": "fracbnn"}
+"""What a network is compared with."""
+
+
 def build_model(name: str, shape: Shape, classes: int, parameters: Mapping[str, Any]) -> nn.Module:
     """The network `name` for images of `shape`; a ConfigError for an unknown name or parameter."""
     if name not in MODELS:

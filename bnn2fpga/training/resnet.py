@@ -37,7 +37,7 @@ class _Half(nn.Module):  # type: ignore[misc]
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
-        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized)
+        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, normed=norm)
         self.rprelu = RPReLU(outputs, powers=not norm)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
         self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
@@ -48,7 +48,7 @@ class _Half(nn.Module):  # type: ignore[misc]
             pooled = F.avg_pool2d(x, 2)
             shortcut = torch.cat([pooled, pooled], 1)
         if self.norm is not None:
-            return self.post(shortcut + self.rprelu(self.norm(self.conv.gated_sums(x))))
+            return self.post(shortcut + self.rprelu(self.norm(self.conv(x))))
         return shortcut + self.post(self.alpha * self.rprelu(self.conv(x)))
 
 
@@ -77,7 +77,10 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         super().__init__()
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
-        self.first = BinaryConv2d(channels * levels, width, 3, padding=1, standardized=standardized)
+        scale = 1.0 if norm else None
+        self.first = BinaryConv2d(
+            channels * levels, width, 3, padding=1, standardized=standardized, output_scale=scale
+        )
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
         blocks: list[nn.Module] = []
         inputs, variance = width, 1.0

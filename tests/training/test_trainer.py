@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnn2fpga import verify
+from bnn2fpga import training, verify
 from bnn2fpga.errors import ConfigError, TrainingError
 from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig, read_train_config
@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "resnet50"}, "model 'resnet50' is not known; legal: convnet, mlp"),
+        ({"model": "resnet50"}, "model 'resnet50' is not known; legal: convnet, fracbnn, mlp, wsfracbnn"),
         ({"parameters": {"width": 3}}, "model mlp: .*unexpected keyword argument 'width'"),
         ({"batch": 65}, "batch=65 is more than the 64 training images"),
         ({"teacher": "absent"}, r"absent/checkpoint\.pt: no such file; train that network first"),
@@ -268,6 +268,25 @@ def test_results_of_one_epoch(tmp_path: Path) -> None:
     net, epochs = train(settings(epochs=1), data, tmp_path)
     write_results(tmp_path, net, data, epochs)
     assert (tmp_path / "model.onnx").is_file()
+
+
+CONFIGS = Path(training.__file__).parent / "configs"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.toml")))
+def test_configurations_make_two_steps(tmp_path: Path, name: str) -> None:
+    """Each shipped configuration, with generated images of its data set's kind and its teacher."""
+    config = read_train_config(CONFIGS / name)
+    small = (1, 28) if "mnist" in name else (3, 32)
+    data = stripes(9, size=small[1], channels=small[0])
+    changes: dict[str, Any] = {"epochs": 2, "float_epochs": min(1, config.float_epochs), "batch": 3}
+    changes["parameters"] = config.parameters | ({"width": 2} if "width" in config.parameters else {})
+    if config.teacher:
+        taught = settings(model="fracbnn", parameters={"width": 2, "halves": 1}, epochs=1, batch=3)
+        train(taught, data, tmp_path / "teacher")
+        changes["teacher"] = tmp_path / "teacher"
+    _, epochs = train(config.model_copy(update=changes), data, tmp_path / "run")
+    assert len(epochs) == 2 and np.isfinite(epochs[-1].loss)
 
 
 @pytest.mark.slow
