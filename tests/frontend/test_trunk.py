@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, hardtanh
 
 from bnn2fpga import verify
-from bnn2fpga.errors import ConfigError, ModelError
+from bnn2fpga.errors import BuildError, ConfigError, ModelError
 from bnn2fpga.frontend import activation, bisect, load, lower, streamline
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.graph_host import GraphHost
@@ -222,7 +222,7 @@ def test_a_channel_of_next_to_no_gain() -> None:
     net = with_norms(normed, 2)
     net.n0.weight.data[1] = 1e-7
     with pytest.raises(
-        ModelError, match=r"Add_0: an integer type of \d+ bits is not supported; legal: 1 to 32"
+        BuildError, match=r"Add_0: an integer type of \d+ bits is not supported; legal: 1 to 32"
     ):
         lowered(net.eval(), 4)
 
