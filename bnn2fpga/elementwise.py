@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.ir import IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern
+from bnn2fpga.kernel import LockStep
 
 
 @dataclass(frozen=True, eq=False)
-class Elementwise(Kernel):
+class Elementwise(LockStep):
     """(…, C) to (…, C), `lanes` channels a beat, a beat in every trip."""
 
     source_shape: tuple[int, ...]
@@ -46,14 +46,6 @@ class Elementwise(Kernel):
     @property
     def outputs(self) -> tuple[Stream, ...]:
         return (Stream(self.source_shape, self.output_type, self.lanes),)
-
-    @property
-    def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
-
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern.lock_step(self)
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.channels, max(self.source_type.bits, self.output_type.bits)):

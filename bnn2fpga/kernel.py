@@ -134,3 +134,15 @@ class Kernel(ABC):
     @abstractmethod
     def foldings(self) -> Iterator[Self]:
         """This kernel at each of its legal foldings, itself included."""
+
+
+class LockStep(Kernel):
+    """A beat through every port in every trip."""
+
+    @property
+    def cycles(self) -> Cycles:
+        return Cycles(self.inputs[0].beats, 1)
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern.lock_step(self)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
+from bnn2fpga.kernel import LockStep, Resources
 from bnn2fpga.layers import Layer, Sum
 
 
 @dataclass(frozen=True)
-class AddStreams(Kernel):
+class AddStreams(LockStep):
     """left * 2**shifts[0] + right * 2**shifts[1] + offset; the shifts bring both to one grid."""
 
     shape: tuple[int, ...]
@@ -53,14 +53,6 @@ class AddStreams(Kernel):
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         left, right = (array.astype(self.output_type.dtype) for array in arrays)
         return ((left << self.shifts[0]) + (right << self.shifts[1]) + self.offset,)
-
-    @property
-    def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
-
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

@@ -10,12 +10,12 @@ import numpy as np
 
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import LockStep, Resources, memory
 from bnn2fpga.layers import Gate, Layer
 
 
 @dataclass(frozen=True, eq=False)
-class GateStreams(Kernel):
+class GateStreams(LockStep):
     """value * 2**shift + offset where control >= thresholds[c], else 0."""
 
     shape: tuple[int, ...]
@@ -66,14 +66,6 @@ class GateStreams(Kernel):
         value, control = arrays
         moved = (value.astype(np.int64) << self.shift) + self.offset
         return (np.where(control >= self.thresholds, moved, 0).astype(self.output_type.dtype),)
-
-    @property
-    def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
-
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
+from bnn2fpga.kernel import LockStep, Resources
 from bnn2fpga.layers import Copies, Layer
 
 
 @dataclass(frozen=True)
-class StreamFork(Kernel):
+class StreamFork(LockStep):
     """Every beat to each of `count` outputs."""
 
     shape: tuple[int, ...]
@@ -43,14 +43,6 @@ class StreamFork(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return arrays * self.count
-
-    @property
-    def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
-
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:

@@ -8,13 +8,13 @@ from typing import Self
 
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import LockStep, Resources, memory
 from bnn2fpga.layers import Layer, Map
 from bnn2fpga.steps import Steps
 
 
 @dataclass(frozen=True, eq=False)
-class Threshold(Kernel):
+class Threshold(LockStep):
     """(…, C) integers to (…, C) quantized activations, `pe` channels a beat."""
 
     source_shape: tuple[int, ...]
@@ -52,14 +52,6 @@ class Threshold(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0]),)
-
-    @property
-    def cycles(self) -> Cycles:
-        return Cycles(self.inputs[0].beats, 1)
-
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern.lock_step(self)
 
     @property
     def resources(self) -> Resources:
