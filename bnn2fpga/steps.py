@@ -81,6 +81,12 @@ class Steps:
         """Whether every step of every channel goes up by one."""
         return bool(np.all(self.signs == 1))
 
+    def of_channel(self, channel: int) -> tuple[int, list[int], list[int]]:
+        """Base, thresholds and signs of one function, without what fills it up."""
+        used = self.signs[channel] != 0
+        thresholds, signs = self.thresholds[channel][used], self.signs[channel][used]
+        return int(self.base[channel]), thresholds.tolist(), signs.tolist()
+
     def __call__(self, x: Ints) -> Ints:
         """The output values for integers x (…, C)."""
         passed: npt.NDArray[np.int64] = np.zeros(x.shape, np.int64)

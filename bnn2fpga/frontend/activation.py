@@ -34,27 +34,49 @@ def lower_quantizer(
     if len(signal.pools) > 1:
         raise ModelError(f"{node.name}: two max pools without a quantizer between them; put one there")
     if is_searched(graph, signal):
-        steps = search_steps(graph, node, signal, quantizer)
-        layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
-        port, kernel = build.add(node.name, layer, signal.port)
-        build.say(f"thresholds of each channel found by bisection among {len(signal.points):,} integers")
-        scale = _channel_scale(node, quantizer, signal)
-        return _quantized(node, port, kernel.outputs[0], scale, signal.index)
+        return _searched(graph, build, node, signal, quantizer, exact_sums)
     table = evaluate(graph, signal, [node], node.output[0])
     levels = _levels(table.values, quantizer, signal)
-    if np.any(signal.rounding):
+    if signal.inexact:
         if not exact_sums:
             _refuse_ambiguous(graph, node, signal, quantizer, levels)
-        build.say(
-            "the exact integer sum decides, not its float32 rounding"
-            if exact_sums
-            else "no threshold lies within the float32 rounding of the sum"
-        )
+        _say_who_decides(build, exact_sums)
     scale = _channel_scale(node, quantizer, signal)
     levels = levels_to_channels(levels, signal.stream.channels)
     if table.pooled is not None:
         return _pooled(build, node, signal, quantizer.type, scale, levels, table.pooled)
     return _mapped(build, node, signal, quantizer.type, scale, levels)
+
+
+def _say_who_decides(build: Builder, exact_sums: bool) -> None:
+    build.say(
+        "the exact integer sum decides, not its float32 rounding"
+        if exact_sums
+        else "no threshold lies within the float32 rounding of the sum"
+    )
+
+
+def _searched(
+    graph: Graph,
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    quantizer: Quantizer,
+    exact_sums: bool,
+) -> Signal:
+    """The quantizer of an integer with too many values to try them all."""
+    steps = search_steps(graph, node, signal, quantizer)
+    if signal.inexact:
+        for shift in () if exact_sums else (-1.0, 1.0):
+            moved = search_steps(graph, node, signal, quantizer, shift)
+            for channel in range(steps.channels):
+                if steps.of_channel(channel) != moved.of_channel(channel):
+                    raise _ambiguous(node, signal, channel, "")
+        _say_who_decides(build, exact_sums)
+    layer = Map(Stream(signal.stream.shape, signal.stream.type), steps)
+    port, kernel = build.add(node.name, layer, signal.port)
+    build.say(f"thresholds of each channel found by bisection among {len(signal.points):,} integers")
+    return _quantized(node, port, kernel.outputs[0], _channel_scale(node, quantizer, signal), signal.index)
 
 
 def _mapped(
@@ -133,12 +155,16 @@ def _refuse_ambiguous(
         moved = _levels(evaluate(graph, signal, [node], node.output[0], shift).values, quantizer, signal)
         if np.any(moved != levels):
             row, column = np.argwhere(moved != levels)[0]
-            raise ModelError(
-                f"{node.name}: channel {column % signal.stream.channels} lies on a threshold at sum "
-                f"{signal.multiplier * signal.points[row] + signal.offset}, where the rounding of the float "
-                f"sum in {signal.port.node} decides; make its scales powers of two, or allow exact_sums "
-                "(--exact-sums: the exact integer sum decides)"
-            )
+            total = signal.multiplier * signal.points[row] + signal.offset
+            raise _ambiguous(node, signal, column % signal.stream.channels, f" at sum {total}")
+
+
+def _ambiguous(node: onnx.NodeProto, signal: Signal, channel: int, where: str) -> ModelError:
+    return ModelError(
+        f"{node.name}: channel {channel} lies on a threshold{where}, where the rounding of the float "
+        f"sum in {signal.port.node} decides; make its scales powers of two, or allow exact_sums "
+        "(--exact-sums: the exact integer sum decides)"
+    )
 
 
 def _map(build: Builder, name: str, signal: Signal, stream: Stream, levels: Ints, kind: IntType) -> Port:

@@ -19,7 +19,7 @@ import onnx
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.chain import evaluate
 from bnn2fpga.frontend.execute import Array, Graph
-from bnn2fpga.frontend.quantizer import QUANTIZERS, Quantizer
+from bnn2fpga.frontend.quantizer import Quantizer
 from bnn2fpga.frontend.signal import Segment, Signal
 from bnn2fpga.ir import Ints
 from bnn2fpga.steps import MOST_STEPS, Steps
@@ -31,7 +31,7 @@ _RISING_OR_FALLING = """
     Add BatchNormalization Cast Ceil Clip Div Dropout Floor Greater GreaterOrEqual HardSigmoid Identity Less
     LessOrEqual Max Min Mul Neg Relu Round Sigmoid Sub Tanh
 """
-MONOTONE = frozenset(_RISING_OR_FALLING.split()) | QUANTIZERS
+MONOTONE = frozenset(_RISING_OR_FALLING.split())
 SWITCHES = frozenset({"PRelu", "Abs", "Where"})
 
 Places = npt.NDArray[np.int64]
@@ -47,10 +47,13 @@ def is_searched(graph: Graph, signal: Signal) -> bool:
     return entries > (WIDE if _searchable(graph, signal) else TOO_WIDE)
 
 
-def search_steps(graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer) -> Steps:
+def search_steps(
+    graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: Quantizer, shift: float = 0.0
+) -> Steps:
     """The steps of quantizer `node`, exactly those that trying every value would give.
 
-    Raises ModelError for a chain of other nodes than those that rise, fall or switch once.
+    `shift` moves the input by that many times the signal's rounding bound. Raises ModelError for a chain of
+    other nodes than those that rise, fall or switch once.
     """
     if not _searchable(graph, signal):
         raise ModelError(
@@ -61,12 +64,12 @@ def search_steps(graph: Graph, node: onnx.NodeProto, signal: Signal, quantizer: 
     scale = np.broadcast_to(quantizer.scale.reshape(-1), channels)
 
     def levels_at(places: Places) -> Ints:
-        values = _chain(graph, signal, places, [node], node.output[0])
+        values = _chain(graph, signal, places, [node], node.output[0], shift)
         if values.shape[1] != channels:
             raise ModelError(f"{node.name}: treats positions differently; use one value a channel")
         return (np.rint(values / scale).astype(np.int64) - quantizer.type.low) // quantizer.type.step
 
-    edges = _pieces(graph, signal)
+    edges = _pieces(graph, signal, shift)
     base = level = levels_at(edges[:1])[0]
     places, signs = [], []
     for start, end in pairwise(edges):
@@ -119,13 +122,13 @@ def _first(
     return above
 
 
-def _pieces(graph: Graph, signal: Signal) -> Places:
+def _pieces(graph: Graph, signal: Signal, shift: float) -> Places:
     """(K + 1, C): the places between which every node of the chain only rises or only falls."""
     channels = signal.stream.channels
     edges = np.stack([np.zeros(channels, np.int64), np.full(channels, len(signal.points))])
     for node in signal.segment.nodes:
         if node.op_type in SWITCHES:
-            switched = partial(_is_on, graph, signal, node.input[0])
+            switched = partial(_is_on, graph, signal, node.input[0], shift)
             cut = [edges[:1]]
             for start, end in pairwise(edges):
                 last = np.maximum(start, end - 1)
@@ -136,12 +139,12 @@ def _pieces(graph: Graph, signal: Signal) -> Places:
     return edges
 
 
-def _is_on(graph: Graph, signal: Signal, tensor: str, places: Places) -> npt.NDArray[np.bool_]:
+def _is_on(graph: Graph, signal: Signal, tensor: str, shift: float, places: Places) -> npt.NDArray[np.bool_]:
     """Whether a condition holds, or a number is not negative, at `places` (R, C)."""
     start = signal.segment
     nodes = graph.between([start.tensor], tensor)
     before = signal.with_segment(replace(start, nodes=nodes))
-    values = _chain(graph, before, places.reshape(-1, signal.stream.channels), [], tensor)
+    values = _chain(graph, before, places.reshape(-1, signal.stream.channels), [], tensor, shift)
     held: npt.NDArray[np.bool_] = values if values.dtype == np.bool_ else values >= 0
     return held.reshape(places.shape)
 
@@ -152,8 +155,10 @@ def _is_same(
     return switched(places) == value
 
 
-def _chain(graph: Graph, signal: Signal, places: Places, last: list[onnx.NodeProto], end: str) -> Array:
-    return evaluate(graph, replace(signal, points=signal.points[places]), last, end).values
+def _chain(
+    graph: Graph, signal: Signal, places: Places, last: list[onnx.NodeProto], end: str, shift: float
+) -> Array:
+    return evaluate(graph, replace(signal, points=signal.points[places]), last, end, shift).values
 
 
 def _searchable(graph: Graph, signal: Signal) -> bool:

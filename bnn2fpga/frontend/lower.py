@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -126,6 +126,10 @@ class Lowering:
             )
         tensor = result.pending[0]
         assert isinstance(tensor, Segment)
+        if result.repeats:
+            raise ModelError(
+                f"{tensor.tensor}: repeated channels leave the network; put a quantizer behind it"
+            )
         if result.padding and self.graph.shape(tensor.tensor) != tensor.index.shape:
             raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
         rounded = tuple(self.build.rounded)
@@ -173,8 +177,8 @@ class Lowering:
             raise ModelError(f"{node.name}: its second output is not supported")
         if node.op_type in QUANTIZERS:
             return self._quantize(node, signal)
-        if signal.repeats and node.op_type not in LAYOUT | ELEMENTWISE:
-            raise ModelError(f"{node.name}: its input repeats channels; put a quantizer in front of it")
+        if node.op_type not in LAYOUT | ELEMENTWISE:
+            _refuse_repeats(node, inputs)
         if node.op_type in ("MatMul", "Conv"):
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
@@ -256,6 +260,7 @@ class Lowering:
                 f"{node.name}: stands between a Pad and the convolution; pad right before the convolution"
             )
         if any(other.port != first.port or other.segment.tensor != first.segment.tensor for other in others):
+            _refuse_repeats(node, signals)
             if node.op_type == "Add":
                 return lower_add(self.graph, self.build, node, first, others[0], self.trunk_bits)
             if node.op_type in GATES:
@@ -373,6 +378,11 @@ class Lowering:
         ):
             return signal
         return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
+
+
+def _refuse_repeats(node: onnx.NodeProto, values: Sequence[Value]) -> None:
+    if any(isinstance(value, Signal) and value.repeats for value in values):
+        raise ModelError(f"{node.name}: its input repeats channels; put a quantizer in front of it")
 
 
 def _int_type(kind: DataType) -> IntType:

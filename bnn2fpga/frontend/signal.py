@@ -163,6 +163,11 @@ class Signal:
         return values
 
     @property
+    def inexact(self) -> bool:
+        """Whether the graph's own float32 sum may differ from the exact one."""
+        return bool(np.any(self.rounding)) or self.relative_rounding > 0
+
+    @property
     def pools(self) -> tuple[Pooled, ...]:
         """The pending max pools."""
         return tuple(item for item in self.pending if isinstance(item, Pooled))

@@ -18,7 +18,7 @@ from torch import nn
 
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend import load, lower, streamline
+from bnn2fpga.frontend import bisect, load, lower, streamline
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.graph_host import GraphHost
 from bnn2fpga.ir import Design
@@ -643,6 +643,33 @@ def test_a_threshold_on_an_inexact_sum_is_refused_with_the_way_out(seed: int) ->
     with torch.no_grad():
         exact = net.double()(torch.from_numpy(frames.astype(np.float64))).numpy()
     np.testing.assert_array_equal(lower(model, exact_sums=True).run(frames), exact)
+
+
+def test_searched_thresholds_of_inexact_sums_are_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What trying every value refuses, bisection refuses; with exact sums both find the same steps."""
+    model = load(seeded(small, 0), np.zeros((1, *SHAPE)))
+    frames = images(0, FRAMES, *SHAPE)
+    tried = lower(model, exact_sums=True).run(frames)
+    monkeypatch.setattr(bisect, "WIDE", 100)
+    with pytest.raises(ModelError, match="lies on a threshold, where the rounding of the float sum"):
+        lower(model)
+    np.testing.assert_array_equal(lower(model, exact_sums=True).run(frames), tried)
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        (lambda: [Call(lambda x: x.repeat(1, 2, 1, 1))], "repeated channels leave the network"),
+        (
+            lambda: [Call(lambda x: x.repeat(1, 2, 1, 1)), conv(4, 3)],
+            "its input repeats channels; put",
+        ),
+    ],
+)
+def test_repeated_channels_need_a_quantizer(layers: Callable[[], list[nn.Module]], text: str) -> None:
+    model = load(seeded(lambda: nn.Sequential(pixels(), *layers()), 0), np.zeros((1, *SHAPE)))
+    with pytest.raises(ModelError, match=text):
+        lower(model)
 
 
 @pytest.mark.parametrize("scale", [1.0, -0.3])
