@@ -142,23 +142,6 @@ class Build:
         return max(1, min(frames, CPP_OPERATIONS // max(1, report.operations(self.pipeline.folded))))
 
 
-def read_config(path: Path) -> BuildConfig:
-    """A build.toml; a ConfigError that lists every fault."""
-    import tomllib
-
-    from pydantic import ValidationError
-
-    try:
-        return BuildConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: {faults}") from error
-
-
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 

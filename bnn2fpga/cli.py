@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bnn2fpga import __version__, show
 from bnn2fpga.boards import board_names, load_board
-from bnn2fpga.build import Build, BuildConfig, read_config
+from bnn2fpga.build import Build, BuildConfig
 from bnn2fpga.dataset import load_dataset, predicted_labels
 from bnn2fpga.demo import EPOCHS, Demo
 from bnn2fpga.errors import BuildError, ConfigError, MismatchError
@@ -27,6 +27,7 @@ from bnn2fpga.estimate import estimate as estimate_design
 from bnn2fpga.flow import run_flow
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.report import gather
+from bnn2fpga.settings import read_settings
 from bnn2fpga.verify import climb, graph_outputs, random_frames
 
 app = typer.Typer(
@@ -112,7 +113,7 @@ def build(
     A build that was stopped goes on where it was; unchanged steps are not run again.
     """
     if model.suffix == ".toml":
-        config = read_config(model)
+        config = read_settings(model, BuildConfig)
     else:
         config = BuildConfig(
             model=model,
@@ -155,13 +156,16 @@ def train(
 
     settings = read_train_config(config)
     data = load_images(settings.data)
+
+    def finish(net: Any, epochs: list[Any]) -> None:
+        write_results(output, net, data, epochs)
+        out.print(
+            f"test accuracy {100 * epochs[-1].test_accuracy:.2f} %; {output}: model.onnx, test.npz, "
+            f"curves.svg, metrics.jsonl\nnext: bnn2fpga build {output}/model.onnx --data {output}/test.npz"
+        )
+
     with show.TrainProgress(out, settings.epochs) as progress:
-        net, epochs = run_training(settings, data, output, Callbacks(progress.step, progress.epoch))
-    write_results(output, net, data, epochs)
-    out.print(
-        f"test accuracy {100 * epochs[-1].test_accuracy:.2f} %; {output}: model.onnx, test.npz, curves.svg, "
-        f"metrics.jsonl\nnext: bnn2fpga build {output}/model.onnx --data {output}/test.npz"
-    )
+        run_training(settings, data, output, Callbacks(progress.step, progress.epoch, finish))
 
 
 @app.command(epilog="Example:  bnn2fpga count wsfracbnn --classes 100")
@@ -179,7 +183,7 @@ def count(
     from bnn2fpga.training.models import BASELINES, build_model
 
     counts = count_operations(build_model(model, image, classes, {}), image)
-    out.print(show.counts(model, counts, Hardware.of(counts, 1 if model == "wsfracbnn" else 2)))
+    out.print(show.counts(model, counts, Hardware.of(counts)))
     if model in BASELINES:
         before = count_operations(build_model(BASELINES[model], image, classes, {}), image)
         out.print()

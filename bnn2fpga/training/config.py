@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from bnn2fpga.errors import ConfigError
+from bnn2fpga.settings import read_settings
 
 
 class TrainConfig(BaseModel):
@@ -44,15 +43,6 @@ class TrainConfig(BaseModel):
 
 def read_train_config(path: Path) -> TrainConfig:
     """The run in a TOML file; a ConfigError that lists every fault."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        config = TrainConfig.model_validate(values)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: {faults}") from error
+    config = read_settings(path, TrainConfig)
     teacher = config.teacher and path.parent / config.teacher
     return config.model_copy(update={"data": path.parent / config.data, "teacher": teacher})

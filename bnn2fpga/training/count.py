@@ -18,13 +18,17 @@ from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear
 WORD = 64
 """Binary operations that count as one floating-point operation."""
 
+ROUNDED_TERMS = 2
+"""Powers of two in a slope that was trained as a real number; see `fracnet_trunk`."""
+
 
 @dataclass(frozen=True)
 class Counts:
     """Of one image: `high` and `low` are the BOPs of fractional layers' two phases, `binary` all others.
 
     `norm_elements` and `rprelu_elements` are numbers that pass batch norms and RPReLUs, `trunk_elements`
-    those of residual sums, `linear` multiply-accumulates of layers in floating point.
+    those of residual sums, `shifts` the powers of two that branches are made of, `linear`
+    multiply-accumulates of layers in floating point.
     """
 
     binary: int = 0
@@ -33,6 +37,7 @@ class Counts:
     norm_elements: int = 0
     rprelu_elements: int = 0
     trunk_elements: int = 0
+    shifts: int = 0
     linear: int = 0
     weight_bits: int = 0
     float_parameters: int = 0
@@ -90,15 +95,14 @@ class Hardware:
     multiplications: int
 
     @classmethod
-    def of(cls, counts: Counts, terms: int) -> Hardware:
-        """Both phases are always computed; a branch is `terms` shifted and added, and joins the trunk.
+    def of(cls, counts: Counts) -> Hardware:
+        """Both phases are always computed; a branch is shifted and added up, and joins the trunk.
 
         Batch norms and shifts of RPReLU are constants of the branch and of thresholds. The last layer, if it
         is in floating point, is the host's.
         """
         xnors = counts.binary + counts.high + counts.low
-        shifted = terms * counts.rprelu_elements
-        return cls(xnors, xnors + shifted + counts.trunk_elements, shifted, 0)
+        return cls(xnors, xnors + counts.shifts + counts.trunk_elements, counts.shifts, 0)
 
 
 def count_operations(net: nn.Module, shape: tuple[int, int, int]) -> Counts:
@@ -127,7 +131,13 @@ def _count(layer: nn.Module, outputs: int) -> Counts:
         return Counts(norm_elements=outputs, float_parameters=2 * layer.num_features)
     if isinstance(layer, RPReLU):
         floats = 3 * len(layer.slope)
-        return Counts(rprelu_elements=outputs, trunk_elements=outputs, float_parameters=floats)
+        terms = 1 if layer.powers else ROUNDED_TERMS
+        return Counts(
+            rprelu_elements=outputs,
+            trunk_elements=outputs,
+            shifts=terms * outputs,
+            float_parameters=floats,
+        )
     weights = layer.weight
     if isinstance(layer, BinaryConv2d | BinaryLinear):
         products = outputs * (weights.numel() // len(weights))

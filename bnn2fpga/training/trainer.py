@@ -50,10 +50,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Callbacks:
-    """Told about every finished step and epoch."""
+    """Told, in the process that writes files, about every finished step and epoch, and of the end."""
 
     on_step: Callable[[Step], None] = lambda step: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_end: Callable[[nn.Module, list[Epoch]], None] = lambda net, epochs: None
 
 
 def train(
@@ -89,6 +90,7 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
             self._restore()
+        self.shared = group.wrap(self.net)
 
     def finish(self) -> tuple[nn.Module, list[Epoch]]:
         for number in range(len(self.epochs) + 1, self.config.epochs + 1):
@@ -101,6 +103,8 @@ class _Run:
                 self._keep()
                 self.callbacks.on_epoch(self.epochs[-1])
         self.net.eval()
+        if self.group.first:
+            self.callbacks.on_end(self.net, self.epochs)
         return self.net, self.epochs
 
     def _epoch(self, number: int) -> float:
@@ -114,7 +118,6 @@ class _Run:
         floating = number <= config.float_epochs
         set_float_weights(self.net, floating)
         limited = [p for layer in clipped_layers(self.net) for p in layer.parameters(recurse=False)]
-        net = group.wrap(self.net)
         self.net.train()
         total = torch.zeros(())
         for step, chosen in enumerate(batches):
@@ -122,7 +125,7 @@ class _Run:
                 settings["lr"] = self._rate(number, step / len(batches))
             images, labels = self._batch(chosen)
             with torch.autocast("cuda", enabled=group.device.type == "cuda"):
-                loss = self._loss(net(images), images, labels)
+                loss = self._loss(self.shared(images), images, labels)
             if not math.isfinite(loss.item()):
                 raise TrainingError(
                     f"epoch {number}, step {step + 1}: the loss is {loss.item()}; lower learning_rate "

@@ -53,7 +53,7 @@ def test_a_dense_network() -> None:
     assert found == Counts(
         binary=784 * 64 + 64 * 32 + 320, weight_bits=784 * 64 + 64 * 32 + 320, float_parameters=192
     )
-    assert Hardware.of(found, 2) == Hardware(found.binary, found.binary, 0, 0)
+    assert Hardware.of(found) == Hardware(found.binary, found.binary, 0, 0)
 
 
 def test_the_command_line(run: Run) -> None:
