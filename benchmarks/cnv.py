@@ -6,7 +6,7 @@ import torch
 from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear
 from torch import nn
 
-from bnn2fpga.training.layers import BinaryWeightQuant, UnsignedActQuant, sign
+from bnn2fpga.training.layers import BinaryWeightQuant, Sign, UnsignedActQuant
 
 
 def cnv_module(seed: int = 0) -> nn.Module:
@@ -18,7 +18,7 @@ def cnv_module(seed: int = 0) -> nn.Module:
         layers += [
             QuantConv2d(channels, outputs, 3, bias=False, weight_quant=BinaryWeightQuant),
             _norm(nn.BatchNorm2d(outputs)),
-            sign(),
+            Sign(),
         ]
         layers += [nn.MaxPool2d(2)] if pool else []
         channels = outputs
@@ -27,7 +27,7 @@ def cnv_module(seed: int = 0) -> nn.Module:
         layers += [
             QuantLinear(channels, outputs, bias=False, weight_quant=BinaryWeightQuant),
             _norm(nn.BatchNorm1d(outputs)),
-            sign(),
+            Sign(),
         ]
         channels = outputs
     layers.append(QuantLinear(channels, 10, bias=False, weight_quant=BinaryWeightQuant))

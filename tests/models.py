@@ -11,7 +11,7 @@ from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear
 from torch import nn
 
 from bnn2fpga.frontend import load
-from bnn2fpga.training.layers import BinaryWeightQuant, UnsignedActQuant, sign
+from bnn2fpga.training.layers import BinaryWeightQuant, Sign, UnsignedActQuant
 
 SHAPE = (1, 6, 6)
 
@@ -30,7 +30,7 @@ def small_net(seed: int = 0) -> nn.Module:
     return nn.Sequential(
         _pixels(),
         QuantConv2d(1, 4, 3, padding=1, bias=False, weight_quant=BinaryWeightQuant),
-        sign(),
+        Sign(),
         nn.MaxPool2d(2),
         nn.Flatten(),
         _dense(36, 4),
@@ -47,7 +47,7 @@ def small_onnx(folder: Path, seed: int = 0) -> Path:
 def float_onnx(folder: Path) -> Path:
     """A network whose convolution has float weights."""
     path = folder / "float.onnx"
-    net = nn.Sequential(_pixels(), nn.Conv2d(1, 4, 3, bias=False), sign()).eval()
+    net = nn.Sequential(_pixels(), nn.Conv2d(1, 4, 3, bias=False), Sign()).eval()
     load(net, torch.zeros(1, *SHAPE)).save(str(path))
     return path
 
@@ -56,7 +56,7 @@ def resize_onnx(folder: Path) -> Path:
     """A network that enlarges its feature map."""
     path = folder / "resize.onnx"
     torch.manual_seed(0)
-    net = nn.Sequential(sign(), nn.Upsample(scale_factor=2), nn.Flatten(), _dense(144, 4)).eval()
+    net = nn.Sequential(Sign(), nn.Upsample(scale_factor=2), nn.Flatten(), _dense(144, 4)).eval()
     load(net, torch.zeros(1, *SHAPE)).save(str(path))
     return path
 

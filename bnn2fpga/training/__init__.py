@@ -8,7 +8,7 @@ from bnn2fpga.training.digits import (
     load_digits_data,
     train_digits,
 )
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, sign, standardize
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, standardize
 
 __all__ = [
     "BinaryConv2d",
@@ -16,10 +16,10 @@ __all__ = [
     "DigitsData",
     "DigitsNet",
     "EpochResult",
+    "Sign",
     "SignPool",
     "accuracy",
     "load_digits_data",
-    "sign",
     "standardize",
     "train_digits",
 ]

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, UnsignedActQuant, sign
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, UnsignedActQuant
 
 INPUT_SHAPE = (1, 1, 8, 8)
 """Shape of one frame, batch first."""
@@ -71,14 +71,14 @@ class DigitsNet(nn.Module):  # type: ignore[misc]
         self.input = QuantIdentity(act_quant=UnsignedActQuant, bit_width=5, max_val=2.0)
         self.features = nn.Sequential(
             BinaryConv2d(1, 16, 3, padding=1, gamma=1 / PIXEL_STD),
-            sign(),
+            Sign(),
             BinaryConv2d(16, 32, 3, padding=1),
             SignPool(2),
             BinaryConv2d(32, 64, 3, padding=1),
-            sign(),
+            Sign(),
         )
         self.classifier = nn.Sequential(
-            BinaryLinear(1024, 64), sign(), BinaryLinear(64, CLASSES, output_scale=2.0**-4)
+            BinaryLinear(1024, 64), Sign(), BinaryLinear(64, CLASSES, output_scale=2.0**-4)
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -243,9 +243,32 @@ def pixels() -> Any:
     return QuantIdentity(act_quant=UnsignedActQuant, bit_width=8, max_val=1.0)
 
 
-def sign() -> Any:
-    """The binary activation: any shape to +-1 (0 gives +1)."""
-    return QuantIdentity(act_quant=BinaryActQuant)
+class Sign(QuantIdentity):  # type: ignore[misc]
+    """The binary activation: any shape to +-1 (0 gives +1).
+
+    While training one pass over the values does what Brevitas does in several; what is exported is
+    Brevitas' own quantizer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(act_quant=BinaryActQuant)
+
+    def forward(self, x: Tensor) -> Any:
+        return _SignSte.apply(x) if self.training else super().forward(x)
+
+
+class _SignSte(torch.autograd.Function):  # type: ignore[misc]
+    """The sign, 0 giving +1; its gradient passes where |x| <= 1, as Brevitas' does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x >= 0).to(x.dtype).mul_(2).sub_(1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad * (x.abs() <= 1)
 
 
 class SignPool(nn.Module):  # type: ignore[misc]
@@ -257,7 +280,7 @@ class SignPool(nn.Module):  # type: ignore[misc]
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.sign, self.pool = sign(), nn.MaxPool2d(size)
+        self.sign, self.pool = Sign(), nn.MaxPool2d(size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sign(self.pool(x)) if self.training else self.pool(self.sign(x))

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, SignPool, pixels, sign
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
 from bnn2fpga.training.resnet import FracResNet
 
 PIXEL_RMS = 0.35
@@ -36,7 +36,7 @@ class Mlp(nn.Module):  # type: ignore[misc]
         layers: list[nn.Module] = [pixels(), nn.Flatten()]
         for index, (inputs, outputs) in enumerate(pairwise(sizes)):
             gamma = 1.0 if index else 1 / PIXEL_RMS
-            layers += [BinaryLinear(inputs, outputs, gamma, standardized=standardized), sign()]
+            layers += [BinaryLinear(inputs, outputs, gamma, standardized=standardized), Sign()]
         scale = _score_scale(sizes[-1])
         layers.append(BinaryLinear(sizes[-1], classes, output_scale=scale, standardized=standardized))
         self.layers = nn.Sequential(*layers)
@@ -69,7 +69,7 @@ class ConvNet(nn.Module):  # type: ignore[misc]
                 layers.append(
                     BinaryConv2d(channels, outputs, 3, padding=1, gamma=gamma, standardized=standardized)
                 )
-                layers.append(SignPool(2) if place == len(block) - 1 else sign())
+                layers.append(SignPool(2) if place == len(block) - 1 else Sign())
                 channels = outputs
             height, width = height // 2, width // 2
         if not height * width:
@@ -77,7 +77,7 @@ class ConvNet(nn.Module):  # type: ignore[misc]
         layers.append(nn.Flatten())
         inputs = channels * height * width
         for outputs in dense:
-            layers += [BinaryLinear(inputs, outputs, standardized=standardized), sign()]
+            layers += [BinaryLinear(inputs, outputs, standardized=standardized), Sign()]
             inputs = outputs
         layers.append(
             BinaryLinear(inputs, classes, output_scale=_score_scale(inputs), standardized=standardized)

@@ -21,10 +21,10 @@ from bnn2fpga.training import (
     DigitsData,
     DigitsNet,
     EpochResult,
+    Sign,
     SignPool,
     accuracy,
     load_digits_data,
-    sign,
     standardize,
     train_digits,
 )
@@ -102,7 +102,7 @@ def test_grid_rounds_half_up_and_straight_through() -> None:
 
 def test_sign_passes_gradients_between_minus_one_and_one_only() -> None:
     x = torch.tensor([-1.5, -0.9, 0.0, 0.9, 1.5], requires_grad=True)
-    y = sign()(x)
+    y = Sign()(x)
     assert y.tolist() == [-1, -1, 1, 1, 1]
     y.sum().backward()
     assert x.grad.tolist() == [0, 1, 1, 1, 0]
