@@ -14,7 +14,7 @@ from bnn2fpga.ir import Design, Edge
 from bnn2fpga.project import Project
 from bnn2fpga.resources_path import data_folder
 
-# keywords of C++17 and Verilog 2001, then what the generated files themselves name so
+# keywords of C++17, Verilog 2001 and SystemVerilog 2012, then what the generated files themselves name so
 _RESERVED = """
 alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl
 const const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
@@ -31,6 +31,16 @@ notif0 notif1 output parameter pmos posedge primitive pull0 pull1 pulldown pullu
 pulsestyle_onevent rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1 scalared
 showcancelled small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1
 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 wire wor xnor
+
+accept_on alias always_comb always_ff always_latch assert assume before bind bins binsof bit byte chandle
+checker class clocking constraint context cover covergroup coverpoint cross dist endchecker endclass
+endclocking endgroup endinterface endpackage endprogram endproperty endsequence eventually expect extends
+final first_match foreach forkjoin global iff ignore_bins illegal_bins implements implies import inside
+interconnect interface intersect join_any join_none let local logic matches modport nettype nexttime null
+package packed priority program property pure rand randc randcase randsequence ref reject_on restrict s_always
+s_eventually s_nexttime s_until s_until_with sequence shortint shortreal soft solve string strong struct super
+sync_accept_on sync_reject_on tagged throughout timeprecision timeunit type unique unique0 until until_with
+untyped var virtual void wait_order weak wildcard with within
 
 main hls std ap_int ap_uint ap_axiu EOF NULL
 """
@@ -60,6 +70,16 @@ def _wire(edge: Edge) -> str:
     return f"{edge.source.node or 'in'}_{edge.source.index}_"
 
 
+def _index_bits(count: int) -> int:
+    """Bits of a counter from 0 to count - 1."""
+    return max(1, (count - 1).bit_length())
+
+
+def _literal(value: int, bits: int) -> str:
+    """A sized hexadecimal constant of SystemVerilog, two's complement."""
+    return f"{bits}'h{value & ((1 << bits) - 1):x}"
+
+
 def c_name(text: str) -> str:
     """`text` made an identifier of C++, Tcl and Verilog; only letters, digits and underscores stay."""
     name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
@@ -74,7 +94,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"table": _table, "native": _native, "wire": _wire}
+    environment.filters |= {
+        "table": _table,
+        "native": _native,
+        "wire": _wire,
+        "index_bits": _index_bits,
+        "literal": _literal,
+    }
     return environment
 
 
@@ -86,10 +112,15 @@ def render(template: str, **values: object) -> str:
         raise BuildError(f"template {template}: {error}") from error
 
 
-def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
-    """The C++ and Tcl of `design` for an FPGA `part`, clocked at `clock_mhz`."""
+def check_names(design: Design) -> None:
+    """A BuildError unless the top level and the kernels have different names."""
     if design.name in {node.name for node in design.nodes}:
         raise BuildError(f"{design.name}: the design and one of its kernels share this name; rename one")
+
+
+def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
+    """The C++ and Tcl of `design` for an FPGA `part`, clocked at `clock_mhz`."""
+    check_names(design)
     files = {
         "bnn2fpga.hpp": render("bnn2fpga.hpp.j2"),
         "top.hpp": render("top.hpp.j2", design=design),
@@ -101,7 +132,7 @@ def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
         "gcc/threads/hls_stream.h": render("threads_stream.h.j2"),
     }
     for node in design.nodes:
-        text = render(f"kernels/{node.kernel.template}", name=node.name, k=node.kernel)
+        text = render(f"kernels/{node.kernel.template}.hpp.j2", name=node.name, k=node.kernel)
         files[f"kernels/{node.name}.hpp"] = (
             f"// {node.name}: {type(node.kernel).__name__}\n#pragma once\n{text}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar, Self
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from bnn2fpga.ir import Ints, Stream
 from bnn2fpga.layers import Layer
+from bnn2fpga.rtl.popcount import Popcount
+from bnn2fpga.rtl.rom import LUT_DEPTH, Rom, in_luts
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def memory(depth: int, width: int) -> Resources:
 
     7-series: one LUT holds 64 x 1 (UG474), one RAMB18 512 x 36 down to 16384 x 1 (UG473).
     """
-    if depth <= 64 or depth * width <= 2048:
-        return Resources(luts=ceil(depth / 64) * width)
+    if in_luts(depth, width):
+        return Resources(luts=ceil(depth / LUT_DEPTH) * width)
     shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
     blocks = min(ceil(depth / words) * ceil(width / bits) for words, bits in shapes)
     return Resources(bram36=blocks / 2)
@@ -83,8 +85,8 @@ def memory(depth: int, width: int) -> Resources:
 class Kernel(ABC):
     """A frozen dataclass whose fields are geometry, parameters and folding.
 
-    Its template sees exactly the kernel's public properties and fields. `summary` is the line that
-    `bnn2fpga kernels` prints.
+    Its templates, C++ and SystemVerilog, see exactly the kernel's public properties and fields. `summary`
+    is the line that `bnn2fpga kernels` prints.
     """
 
     summary: ClassVar[str]
@@ -125,6 +127,21 @@ class Kernel(ABC):
     @abstractmethod
     def pattern(self) -> Pattern:
         """The trips in which the template reads and writes every beat."""
+
+    @property
+    def stages(self) -> int:
+        """Clocks from a trip to its beats in the output registers of the SystemVerilog."""
+        return 1
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        """The constant tables of the SystemVerilog."""
+        return {}
+
+    @property
+    def popcounts(self) -> tuple[Popcount, ...]:
+        """The popcounts that the SystemVerilog instantiates."""
+        return ()
 
     @property
     @abstractmethod

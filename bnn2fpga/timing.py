@@ -1,10 +1,10 @@
 """In which cycle every beat passes, how deep a FIFO must be for that, and whether a design ever stops.
 
 A kernel makes one trip of its loop a cycle, or waits. It does the same in every frame (`Kernel.pattern`), so
-a schedule is the cycles of one frame: the next frame passes `interval` cycles later. A beat written in
-cycle t can be read in t + 1, and the room of a beat read in cycle t be written to in t + 1. The pipeline
-stages of a trip and the way through a FIFO, a few cycles a kernel, are left out: they hold beats of their
-own, so no design stops for them, but a frame takes that much longer, and the interval may, by as little.
+a schedule is the cycles of one frame: the next frame passes `interval` cycles later. A beat of a trip in
+cycle t enters the FIFO behind the kernel in t + `Kernel.stages`, can be read a cycle later (two from a FIFO
+in block RAM), and leaves its room to the next cycle. So it is in the SystemVerilog, to the cycle; in
+Vitis HLS the tool chooses the stages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bnn2fpga.ir import Design, Edge
 from bnn2fpga.kernel import Pattern, Trips
+from bnn2fpga.rtl.rom import LUT_DEPTH
 
 NEVER = 1 << 60
 """A cycle behind every other, and small enough to add to."""
@@ -48,6 +49,7 @@ class _Process:
     outgoing: tuple[Edge, ...]
     pattern: Pattern
     trips: int
+    stages: int = 0
 
     def events(self) -> tuple[Trips, list[Trips], list[Trips]]:
         """The trips of all beats, rising, and where among them each input's and output's beats are.
@@ -74,6 +76,7 @@ def _processes(design: Design) -> list[_Process]:
                 design.outgoing(node.name),
                 node.kernel.pattern,
                 node.kernel.cycles.interval,
+                node.kernel.stages,
             )
             for node in design.nodes
         ),
@@ -105,13 +108,13 @@ def latest(design: Design) -> dict[Edge, Passage]:
         trips, reads, writes = process.events()
         due = np.full(len(trips), NEVER)
         for edge, places in zip(process.outgoing, writes, strict=True):
-            due[places] = np.minimum(due[places], read[edge] - 1)
+            due[places] = np.minimum(due[places], read[edge] - _through(edge) - process.stages)
         # cycles that a trip is behind the frame's first; waiting only adds to it, from a trip to the next,
         # and a frame must be over when the next one begins
         delay = np.minimum.accumulate((due - trips)[::-1])[::-1]
         cycles = trips + np.minimum(delay, delay[0] + pace - process.trips)
-        read |= {edge: cycles[places] for edge, places in zip(process.incoming, reads, strict=True)}
-        written |= {edge: cycles[places] for edge, places in zip(process.outgoing, writes, strict=True)}
+        read |= _after(cycles, process.incoming, reads)
+        written |= _after(cycles + process.stages, process.outgoing, writes)
     return {edge: Passage(written[edge], read[edge]) for edge in design.edges}
 
 
@@ -122,12 +125,21 @@ def _earliest(processes: list[_Process], pace: int) -> dict[Edge, Passage]:
         trips, reads, writes = process.events()
         ready = np.zeros(len(trips), np.int64)
         for edge, places in zip(process.incoming, reads, strict=True):
-            ready[places] = np.maximum(ready[places], written[edge] + 1)
+            ready[places] = np.maximum(ready[places], written[edge] + _through(edge))
         delay = np.maximum.accumulate(ready - trips)
         cycles = trips + np.maximum(delay, delay[-1] + process.trips - pace)
-        read |= {edge: cycles[places] for edge, places in zip(process.incoming, reads, strict=True)}
-        written |= {edge: cycles[places] for edge, places in zip(process.outgoing, writes, strict=True)}
+        read |= _after(cycles, process.incoming, reads)
+        written |= _after(cycles + process.stages, process.outgoing, writes)
     return {edge: Passage(written[edge], read[edge]) for edge in read}
+
+
+def _after(cycles: Cycles, edges: tuple[Edge, ...], places: list[Trips]) -> dict[Edge, Cycles]:
+    return {edge: cycles[place] for edge, place in zip(edges, places, strict=True)}
+
+
+def _through(edge: Edge) -> int:
+    """Cycles from a beat's way into a FIFO to its way out: block RAM has an output register."""
+    return 1 if edge.depth <= LUT_DEPTH else 2
 
 
 def latency(design: Design) -> int:

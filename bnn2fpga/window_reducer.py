@@ -54,6 +54,10 @@ class WindowReducer(Kernel):
     def outputs(self) -> tuple[Stream, ...]:
         return (Stream((*self.source_shape[:-1], self.channels), self.kept_type, self.lanes),)
 
+    @property
+    def stages(self) -> int:
+        return 2
+
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         taps = arrays[0].reshape(*arrays[0].shape[:-1], self.taps, self.channels)
         return (self.reduce(taps).astype(self.kept_type.dtype),)

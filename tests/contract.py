@@ -22,10 +22,13 @@ from bnn2fpga.host import IntegerHost
 from bnn2fpga.ir import BIPOLAR, TERNARY, Design, Edge, Ints, IntType, Node, Port, Stream
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
+from bnn2fpga.kernels.stream_fork import StreamFork
 from bnn2fpga.layers import Layer
 from bnn2fpga.project import Project
+from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.steps import Steps
 from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.tools.verilator import RtlSimulator
 
 FOLDINGS = 6
 FRAMES = 3
@@ -148,6 +151,23 @@ def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
     return result.outputs
 
 
+FIFO_CLOCKS = 1
+"""From a beat's way into a shallow FIFO to its way out."""
+PACER = np.zeros((FRAMES, 1), np.int64)
+"""Input of the first kernel, see `compile_rtl`."""
+
+
+def compile_rtl(kernels: list[Kernel], folder: Path) -> RtlSimulator:
+    """The Verilator model of `kernels` side by side.
+
+    TLAST passes by the first one, which is a fork of one-beat frames, so that it delays no output.
+    """
+    pacer = StreamFork((1,), IntType(1), 1)
+    design = side_by_side([pacer, *kernels])
+    rtl_project(design).write(folder)
+    return RtlSimulator.compile(design, folder, folder / "model", optimize=0)
+
+
 def int_types(most_bits: int = 8) -> st.SearchStrategy[IntType]:
     """Bipolar, ternary and plain types of 1 to `most_bits` bits."""
     plain = st.builds(IntType, st.integers(1, most_bits), st.booleans())
@@ -195,6 +215,19 @@ class KernelContract:
         return [every[place] for place in sorted({0, len(every) - 1, *between.tolist()})]
 
     def test_contract(self) -> None:
+        cases = self.collected()
+        seen = {str(kernel.inputs + kernel.outputs) for kernel, _ in cases}
+        assert len(seen) >= FOLDINGS, "the contract saw too few foldings"
+        for at in range(0, len(cases), BATCH):
+            self.check_cases(cases[at : at + BATCH])
+
+    def test_rtl(self) -> None:
+        cases = self.collected()
+        for at in range(0, len(cases), BATCH):
+            self.check_rtl(cases[at : at + BATCH])
+
+    def collected(self) -> list[tuple[Kernel, int]]:
+        """Every kernel to test, with the seed of its inputs."""
         cases = [case for layer in self.always for case in self.cases(layer, 0)]
 
         @settings(
@@ -210,10 +243,7 @@ class KernelContract:
             cases.extend(self.cases(layer, seed))
 
         collect()
-        seen = {str(kernel.inputs + kernel.outputs) for kernel, _ in cases}
-        assert len(seen) >= FOLDINGS, "the contract saw too few foldings"
-        for at in range(0, len(cases), BATCH):
-            self.check_cases(cases[at : at + BATCH])
+        return cases
 
     def inputs_of(self, kernel: Kernel, seed: int) -> list[Ints]:
         """Random frames for every input port."""
@@ -244,6 +274,30 @@ class KernelContract:
         found = run_cpp(side_by_side([kernel for kernel, _ in cases]), *inputs)
         for (kernel, want), have in zip(expected, found, strict=True):
             np.testing.assert_array_equal(have, want, err_msg=f"C++ of {kernel}")
+
+    def check_rtl(self, cases: list[tuple[Kernel, int]]) -> None:
+        """The SystemVerilog makes the same integers, at the clocks that `pattern` and `stages` tell.
+
+        Again with gaps in every input and back-pressure on every output.
+        """
+        inputs: list[Ints] = []
+        expected: list[tuple[Kernel, Ints, Ints]] = []
+        for kernel, seed in cases:
+            arrays = self.inputs_of(kernel, seed)
+            inputs += arrays
+            for result, trips in zip(kernel.compute(*arrays), kernel.pattern.writes, strict=True):
+                expected.append((kernel, result, trips))
+        with TemporaryDirectory() as name:
+            simulator = compile_rtl([kernel for kernel, _ in cases], Path(name))
+            smooth = simulator.run(PACER, *inputs, beats=True)
+            rough = simulator.run(PACER, *inputs, seed=1, gaps=0.3, holds=0.3)
+        for place, (kernel, want, trips) in enumerate(expected, start=1):
+            for result in (smooth, rough):
+                np.testing.assert_array_equal(result.outputs[place], want, err_msg=f"RTL of {kernel}")
+            frames = np.arange(FRAMES)[:, None] * kernel.cycles.interval
+            first = smooth.start + FIFO_CLOCKS + kernel.stages + FIFO_CLOCKS
+            clocks = (first + frames + trips).ravel()
+            np.testing.assert_array_equal(smooth.beats[place], clocks, err_msg=f"clocks of {kernel}")
 
     def test_illegal_folding(self) -> None:
         @settings(max_examples=3, deadline=None, derandomize=True, database=None)

@@ -24,7 +24,7 @@ class AddStreams(LockStep):
     lanes: int = 1
 
     summary = "adds two streams, each shifted left to a common grid"
-    template = "add_streams.hpp.j2"
+    template = "add_streams"
     folding_fields = ("lanes",)
 
     @classmethod

@@ -25,7 +25,7 @@ class ConcatStreams(Kernel):
     lanes: int = 1
 
     summary = "concatenates the channels of two streams"
-    template = "concat_streams.hpp.j2"
+    template = "concat_streams"
     folding_fields = ("lanes",)
 
     @classmethod
@@ -49,6 +49,16 @@ class ConcatStreams(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (np.concatenate(arrays, axis=-1),)
+
+    @property
+    def folds(self) -> int:
+        """Beats of one pixel."""
+        return (self.left + self.right) // self.lanes
+
+    @property
+    def left_folds(self) -> int:
+        """Those from the left."""
+        return self.left // self.lanes
 
     @property
     def cycles(self) -> Cycles:

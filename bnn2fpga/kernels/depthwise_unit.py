@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from bnn2fpga.ir import BIPOLAR, Ints, IntType
 from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import ChannelDot, Layer, dot_range
+from bnn2fpga.rtl.rom import Rom, type_bits
 from bnn2fpga.window_reducer import WindowReducer
 
 
@@ -21,7 +23,7 @@ class DepthwiseUnit(WindowReducer):
     weight_type: IntType = BIPOLAR
 
     summary = "depthwise convolution: a 1 or 2 bit kernel of its own for every channel"
-    template = "depthwise_unit.hpp.j2"
+    template = "depthwise_unit"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
@@ -47,6 +49,10 @@ class DepthwiseUnit(WindowReducer):
 
     def reduce(self, taps: Ints) -> Ints:
         return (taps.astype(np.int64) * self.weights.T).sum(axis=-2)
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        return {"weights": Rom.of_bits(type_bits(self.tiles, self.weight_type).reshape(len(self.tiles), -1))}
 
     @property
     def resources(self) -> Resources:

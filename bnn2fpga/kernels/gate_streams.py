@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,6 +12,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import LockStep, Resources, memory
 from bnn2fpga.layers import Gate, Layer
+from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class GateStreams(LockStep):
     lanes: int = 1
 
     summary = "lets one stream through where another reaches a threshold, per channel"
-    template = "gate_streams.hpp.j2"
+    template = "gate_streams"
     folding_fields = ("lanes",)
 
     @classmethod
@@ -66,6 +67,20 @@ class GateStreams(LockStep):
         value, control = arrays
         moved = (value.astype(np.int64) << self.shift) + self.offset
         return (np.where(control >= self.thresholds, moved, 0).astype(self.output_type.dtype),)
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    @property
+    def threshold_bits(self) -> int:
+        """Of a threshold, signed."""
+        return 1 + threshold_type(self.control).bits
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        limits = np.clip(self.thresholds, self.control.low, self.control.high + 1)
+        return {"thresholds": lanes_rom(self.lanes, field_bits(limits, self.threshold_bits))}
 
     @property
     def resources(self) -> Resources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -11,6 +12,8 @@ from bnn2fpga.ir import BIPOLAR, Ints, IntType
 from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import GatedDot, Layer
 from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.rtl.popcount import Popcount
+from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
 
 CODES = IntType(2)
 CODES_AND_BORDER = IntType(3, signed=True)
@@ -28,7 +31,7 @@ class GatedMvu(MatrixVector):
     gates: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
 
     summary = "gated fractional matrix-vector unit: 2-bit inputs, the low bits gated by the high bits' sum"
-    template = "gated_mvu.hpp.j2"
+    template = "gated_mvu"
     folding_fields = ("pe", "simd")
 
     @classmethod
@@ -64,6 +67,14 @@ class GatedMvu(MatrixVector):
         return 2 * high + np.where(high >= self.gates, low, 0)
 
     @property
+    def popcounts(self) -> tuple[Popcount, ...]:
+        return (Popcount(self.simd, self.masked),)
+
+    @property
+    def product_stages(self) -> int:
+        return self.popcounts[0].stages
+
+    @property
     def luts_per_product(self) -> float:
         return 6.8 if self.masked else 4.0
 
@@ -72,6 +83,11 @@ class GatedMvu(MatrixVector):
         gate_bits = self.pe * self.gate_table_bits
         gates = Resources(luts=gate_bits, flipflops=gate_bits) + memory(self.row_folds, gate_bits)
         return super().resources + gates
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        gates = np.array(self.gate_table).reshape(-1)
+        return {**super().roms, "gates": lanes_rom(self.pe, field_bits(gates, self.gate_table_bits))}
 
     @property
     def gate_table_bits(self) -> int:

@@ -20,7 +20,7 @@ class IntegerMvu(MatrixVector):
     summary = (
         "integer-activation, 1 or 2 bit weight matrix-vector unit (8-bit first layers), fused thresholds"
     )
-    template = "integer_mvu.hpp.j2"
+    template = "integer_mvu"
     folding_fields = ("pe", "simd")
 
     @classmethod

@@ -22,7 +22,7 @@ class LabelSelect(Kernel):
     pe: int = 1
 
     summary = "top-1: the place of the largest score, the first of equals"
-    template = "label_select.hpp.j2"
+    template = "label_select"
     folding_fields = ("pe",)
 
     @classmethod
@@ -39,6 +39,10 @@ class LabelSelect(Kernel):
     @property
     def outputs(self) -> tuple[Stream, ...]:
         return (Stream((1,), IntType.holding(0, self.classes - 1)),)
+
+    @property
+    def stages(self) -> int:
+        return 2
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (arrays[0].argmax(axis=-1)[:, None].astype(self.outputs[0].type.dtype),)

@@ -15,7 +15,7 @@ class MaxPool(WindowReducer):
     """The maximum of every window and channel; behind a sliding window."""
 
     summary = "max pool over the windows of a sliding window"
-    template = "max_pool.hpp.j2"
+    template = "max_pool"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import Layer, Shift
+from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class ShiftUnit(Elementwise):
     output: IntType
 
     summary = "requantizes: offset per channel, shift right, saturation"
-    template = "shift_unit.hpp.j2"
+    template = "shift_unit"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
@@ -48,6 +50,19 @@ class ShiftUnit(Elementwise):
         low = self.source_type.low + int(self.offsets.min())
         high = self.source_type.high + int(self.offsets.max())
         return 1 + max(high, -low - 1, 0).bit_length()
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    @property
+    def offset_bits(self) -> int:
+        """Of an offset, signed."""
+        return 1 + int(np.abs(self.offsets).max()).bit_length()
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        return {"offsets": lanes_rom(self.lanes, field_bits(self.offsets, self.offset_bits))}
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         shifted = (arrays[0].astype(np.int64) + self.offsets) >> self.shift

@@ -14,6 +14,7 @@ from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Windows
+from bnn2fpga.rtl.rom import in_luts
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SlidingWindow(Kernel):
     lanes: int = 1
 
     summary = "sliding window of any kernel, stride, dilation and explicit padding value"
-    template = "sliding_window.hpp.j2"
+    template = "sliding_window"
     folding_fields = ("lanes",)
 
     @classmethod
@@ -159,6 +160,130 @@ class SlidingWindow(Kernel):
         starts = np.cumsum(lengths) - lengths
         reads = [start + np.arange(count) for start, count in zip(starts, self.reads, strict=True)]
         return Pattern((np.concatenate(reads),), ((starts[1:, None] + np.arange(self.row_writes)).ravel(),))
+
+    # what the SystemVerilog reads; its counters step by constants, so it multiplies nothing
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    @property
+    def phases(self) -> int:
+        """OH + 1."""
+        return self.output_height + 1
+
+    @property
+    def length_bits(self) -> int:
+        """Of a phase's length, its reads and its step."""
+        return max(max(self.lengths), self.row_writes).bit_length() + 1
+
+    @property
+    def packed_reads(self) -> int:
+        """`reads`, each of length_bits, the first one lowest."""
+        return self._packed(self.reads)
+
+    @property
+    def packed_lengths(self) -> int:
+        """`lengths`, each of length_bits, the first one lowest."""
+        return self._packed(self.lengths)
+
+    def _packed(self, counts: list[int]) -> int:
+        return sum(count << self.length_bits * phase for phase, count in enumerate(counts))
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of one input row."""
+        return self.source_shape[1] * self.channel_folds
+
+    @property
+    def words(self) -> int:
+        """Beats in the row memory."""
+        return self.buffer_rows * self.row_beats
+
+    @property
+    def buffer_style(self) -> str:
+        """The ram_style of the row memory."""
+        return "distributed" if in_luts(self.words, self.inputs[0].bits) else "block"
+
+    @property
+    def address_bits(self) -> int:
+        """Of a place in the row memory."""
+        return max(1, (self.words - 1).bit_length())
+
+    @property
+    def row_bits(self) -> int:
+        """Of a signed row of the padded image, and of steps between rows."""
+        return 2 + (self.source_shape[0] + sum(self.pads[0::2]) + self.reach[0]).bit_length()
+
+    @property
+    def beat_bits(self) -> int:
+        """Of a signed beat in a row of the padded image, and of steps between them."""
+        width = self.source_shape[1] + sum(self.pads[1::2]) + self.reach[1] + self.stride[1]
+        return 2 + (width * self.channel_folds).bit_length()
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From a window's first tap to its last one."""
+        return (self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1))
+
+    @property
+    def first_beat(self) -> int:
+        """The first tap's beat in its row."""
+        return -self.pads[1] * self.channel_folds
+
+    @property
+    def tap_beats(self) -> int:
+        """From a tap's last beat to the next tap's first one, in beats of a row."""
+        return (self.dilation[1] - 1) * self.channel_folds + 1
+
+    @property
+    def tap_row_beats(self) -> int:
+        """The same to the first tap of the window's next row."""
+        return 1 - (self.reach[1] + 1) * self.channel_folds
+
+    @property
+    def pixel_beats(self) -> int:
+        """The same to the next window."""
+        return 1 + (self.stride[1] - self.reach[1] - 1) * self.channel_folds
+
+    @property
+    def line_beats(self) -> int:
+        """The same to the first window of the next row of windows."""
+        last = (self.output_width - 1) * self.stride[1] + self.reach[1] + 1
+        return 1 - last * self.channel_folds
+
+    @property
+    def pixel_y(self) -> int:
+        """Rows from a window's last row to its first one."""
+        return -self.reach[0]
+
+    @property
+    def line_y(self) -> int:
+        """Rows from a window's last row to the first row of the windows below."""
+        return self.stride[0] - self.reach[0]
+
+    @property
+    def first_row(self) -> int:
+        """Where the first tap's row begins in the row memory, which holds row y at y mod buffer_rows."""
+        return self._row_place(-self.pads[0])
+
+    @property
+    def tap_rows(self) -> int:
+        """To the next row of the window, in the row memory."""
+        return self._row_place(self.dilation[0])
+
+    @property
+    def pixel_rows(self) -> int:
+        """Back to the window's first row."""
+        return self._row_place(self.pixel_y)
+
+    @property
+    def line_rows(self) -> int:
+        """On to the first row of the windows below."""
+        return self._row_place(self.line_y)
+
+    def _row_place(self, rows: int) -> int:
+        return rows % self.buffer_rows * self.row_beats
 
     @property
     def resources(self) -> Resources:

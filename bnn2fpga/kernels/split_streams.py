@@ -25,7 +25,7 @@ class SplitStreams(Kernel):
     lanes: int = 1
 
     summary = "splits the channels of a stream into two streams"
-    template = "split_streams.hpp.j2"
+    template = "split_streams"
     folding_fields = ("lanes",)
 
     @classmethod
@@ -50,6 +50,16 @@ class SplitStreams(Kernel):
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         left, right = np.split(arrays[0], [self.left], axis=-1)
         return left, right
+
+    @property
+    def folds(self) -> int:
+        """Beats of one pixel."""
+        return (self.left + self.right) // self.lanes
+
+    @property
+    def left_folds(self) -> int:
+        """Those that go left."""
+        return self.left // self.lanes
 
     @property
     def cycles(self) -> Cycles:

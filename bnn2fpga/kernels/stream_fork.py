@@ -21,7 +21,7 @@ class StreamFork(LockStep):
     lanes: int = 1
 
     summary = "stream fork: every beat to each of several outputs"
-    template = "stream_fork.hpp.j2"
+    template = "stream_fork"
     folding_fields = ("lanes",)
 
     @classmethod

@@ -18,7 +18,7 @@ class SumPool(WindowReducer):
     """
 
     summary = "sum pool: average pooling, over windows or the whole image, without a division"
-    template = "sum_pool.hpp.j2"
+    template = "sum_pool"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,6 +12,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Spread
+from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, steps_bits, threshold_type
 from bnn2fpga.steps import Steps
 
 
@@ -40,7 +41,7 @@ class ThermometerEncoder(Kernel):
     lanes: int = 1
 
     summary = "thermometer encoder: several step functions of every number"
-    template = "thermometer_encoder.hpp.j2"
+    template = "thermometer_encoder"
     folding_fields = ("lanes",)
 
     @classmethod
@@ -84,6 +85,40 @@ class ThermometerEncoder(Kernel):
     @property
     def outputs(self) -> tuple[Stream, ...]:
         return (Stream((*self.source_shape[:-1], len(self.channels)), self.steps.output, self.lanes),)
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    @property
+    def threshold_type(self) -> IntType:
+        """Of the thresholds in the memory."""
+        return threshold_type(self.source_type)
+
+    @property
+    def step_bits(self) -> int:
+        """Base, thresholds and signs of one output in a word of the memory."""
+        return steps_bits(self.steps, self.source_type).shape[1]
+
+    @property
+    def place_bits(self) -> int:
+        """Of the place of an output's number in its pixel."""
+        return max(1, int(self.channels.max()).bit_length())
+
+    @property
+    def lane_bits(self) -> int:
+        """One output's part of a word: its steps, then its place."""
+        return self.step_bits + self.place_bits
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        return {
+            "steps": lanes_rom(
+                self.lanes,
+                steps_bits(self.steps, self.source_type),
+                field_bits(self.channels, self.place_bits),
+            )
+        }
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0][..., self.channels]),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -10,6 +10,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import LockStep, Resources, memory
 from bnn2fpga.layers import Layer, Map
+from bnn2fpga.rtl.rom import Rom, lanes_rom, steps_bits, threshold_type
 from bnn2fpga.steps import Steps
 
 
@@ -23,7 +24,7 @@ class Threshold(LockStep):
     pe: int = 1
 
     summary = "multi-threshold activation, rising, falling or both, per channel"
-    template = "threshold.hpp.j2"
+    template = "threshold"
     folding_fields = ("pe",)
 
     @classmethod
@@ -49,6 +50,24 @@ class Threshold(LockStep):
     def row_folds(self) -> int:
         """Beats of one pixel."""
         return self.steps.channels // self.pe
+
+    @property
+    def stages(self) -> int:
+        return 2
+
+    @property
+    def threshold_type(self) -> IntType:
+        """Of the thresholds in the memory."""
+        return threshold_type(self.source_type)
+
+    @property
+    def lane_bits(self) -> int:
+        """One channel's part of a word of the memory."""
+        return self.roms["steps"].width // self.pe
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        return {"steps": lanes_rom(self.pe, steps_bits(self.steps, self.source_type))}
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0]),)

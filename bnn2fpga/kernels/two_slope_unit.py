@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import Bend, Layer
+from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 from bnn2fpga.slopes import TwoSlopes
 
 
@@ -23,7 +25,7 @@ class TwoSlopeUnit(Elementwise):
     output: IntType
 
     summary = "two straight lines per channel (PReLU, RPReLU) by shifts and additions"
-    template = "two_slope_unit.hpp.j2"
+    template = "two_slope_unit"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
@@ -61,6 +63,41 @@ class TwoSlopeUnit(Elementwise):
     def terms(self) -> int:
         """Powers of two in the costliest slope."""
         return self.slopes.terms[0].shape[1]
+
+    @property
+    def stages(self) -> int:
+        return 3
+
+    @property
+    def knee_bits(self) -> int:
+        """Of a knee, and of the inputs compared with it."""
+        return 1 + threshold_type(self.source_type).bits
+
+    @property
+    def term_bits(self) -> int:
+        """Of a term: used, minus, shift."""
+        return 2 + max(1, int(self.slopes.terms[1].max()).bit_length())
+
+    @property
+    def line_bits(self) -> int:
+        """Of a line: its constant, then its terms."""
+        return self.sum_bits + self.terms * self.term_bits
+
+    @property
+    def lane_bits(self) -> int:
+        """One channel's part of a word: the knee, the lower and the upper line."""
+        return self.knee_bits + 2 * self.line_bits
+
+    @property
+    def roms(self) -> Mapping[str, Rom]:
+        signs, shifts = self.slopes.terms
+        terms = (shifts << 2) + 2 * (signs < 0) + (signs != 0)
+        knees = np.clip(self.slopes.knee, self.source_type.low, self.source_type.high + 1)
+        fields = [field_bits(knees, self.knee_bits)]
+        for line in range(2):
+            fields.append(field_bits(self.slopes.constants[line], self.sum_bits))
+            fields.append(field_bits(terms[line].T, self.term_bits))
+        return {"lines": lanes_rom(self.lanes, *fields)}
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.slopes(arrays[0]).astype(self.output_type.dtype),)

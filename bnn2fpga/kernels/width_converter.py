@@ -27,7 +27,7 @@ class WidthConverter(Kernel):
     lanes: int
 
     summary = "width converter between two foldings"
-    template = "width_converter.hpp.j2"
+    template = "width_converter"
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

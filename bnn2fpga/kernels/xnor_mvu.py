@@ -8,6 +8,7 @@ from typing import Self
 from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
 from bnn2fpga.layers import Dot, Layer
 from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.rtl.popcount import Popcount
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class XnorMvu(MatrixVector):
     """
 
     summary = "XNOR-popcount matrix-vector unit, fused thresholds; bipolar or zero-padded bipolar input"
-    template = "xnor_mvu.hpp.j2"
+    template = "xnor_mvu"
     folding_fields = ("pe", "simd")
 
     @classmethod
@@ -43,6 +44,14 @@ class XnorMvu(MatrixVector):
     @property
     def dot_affine(self) -> tuple[int, int]:
         return (1, 0) if self.masked else (2, -self.columns)
+
+    @property
+    def popcounts(self) -> tuple[Popcount, ...]:
+        return (Popcount(self.simd, self.masked),)
+
+    @property
+    def product_stages(self) -> int:
+        return self.popcounts[0].stages
 
     @property
     def luts_per_product(self) -> float:

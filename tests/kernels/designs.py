@@ -84,14 +84,14 @@ def dense_net(sizes: tuple[int, ...], seed: int = 0) -> Design:
 def forked(seed: int = 0) -> Design:
     """One input read by two units, each with its own output."""
     source = Stream((2, 6), IntType(2))
-    nodes = [Node("fork", implement(Copies(source, 2)))]
+    nodes = [Node("parted", implement(Copies(source, 2)))]
     for name, rows in (("left", 4), ("right", 6)):
         weights = random_values(BIPOLAR, (rows, 6), seed + rows)
         nodes.append(Node(name, implement(Dot(source, weights, BIPOLAR))))
     ends = [
-        (Port(None), Port("fork")),
-        (Port("fork", 0), Port("left")),
-        (Port("fork", 1), Port("right")),
+        (Port(None), Port("parted")),
+        (Port("parted", 0), Port("left")),
+        (Port("parted", 1), Port("right")),
         (Port("left"), Port(None, 0)),
         (Port("right"), Port(None, 1)),
     ]

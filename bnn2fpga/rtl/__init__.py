@@ -1,0 +1,1 @@
+"""A Design as SystemVerilog, in the subset that Verilator, Icarus and yosys share."""

@@ -1,0 +1,30 @@
+"""A Design as SystemVerilog: one module a kernel, the top level, memory files."""
+
+from __future__ import annotations
+
+from bnn2fpga.codegen import check_names, render
+from bnn2fpga.ir import Design
+from bnn2fpga.project import Project
+from bnn2fpga.rtl.popcount import Popcount
+
+FOLDER = "rtl"
+
+
+def rtl_project(design: Design, primitives: bool = False) -> Project:
+    """Everything below rtl/; the memory files are read from there, so tools run in that folder.
+
+    With `primitives` the popcounts are of 7-series cells, otherwise of their behavioural twins.
+    """
+    check_names(design)
+    files = {"fifo.sv": render("rtl/fifo.sv.j2"), "top.sv": render("rtl/top.sv.j2", design=design)}
+    popcounts: set[Popcount] = set()
+    for node in design.nodes:
+        kernel = node.kernel
+        text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel, primitives=primitives)
+        files[f"{node.name}.sv"] = f"// {node.name}: {type(kernel).__name__}\n{text}"
+        for name, rom in kernel.roms.items():
+            files[f"{node.name}_{name}.mem"] = rom.text
+        popcounts |= set(kernel.popcounts)
+    for popcount in popcounts:
+        files[f"{popcount.name}.sv"] = popcount.render()
+    return Project({f"{FOLDER}/{name}": text for name, text in files.items()})

@@ -1,0 +1,89 @@
+"""Constant tables: one memory file each, which simulation and synthesis share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bnn2fpga.ir import Ints, IntType
+from bnn2fpga.steps import Steps
+
+Bits = npt.NDArray[np.uint8]
+
+LUT_DEPTH = 64
+"""Words that fit into one LUT a bit (UG474)."""
+LUT_BITS = 2048
+"""A smaller memory is not worth a block RAM."""
+
+
+def in_luts(depth: int, width: int) -> bool:
+    """Whether a memory of `depth` words of `width` bits belongs into LUTs rather than block RAM."""
+    return depth <= LUT_DEPTH or depth * width <= LUT_BITS
+
+
+@dataclass(frozen=True)
+class Rom:
+    """`words` of `width` bits; the first one at address 0."""
+
+    width: int
+    words: tuple[int, ...]
+
+    @classmethod
+    def of_bits(cls, bits: Bits) -> Rom:
+        """From single bits (depth, width), bit 0 of a word first."""
+        packed = np.packbits(bits, axis=-1, bitorder="little")
+        return cls(bits.shape[1], tuple(int.from_bytes(word.tobytes(), "little") for word in packed))
+
+    @property
+    def depth(self) -> int:
+        """Number of words."""
+        return len(self.words)
+
+    @property
+    def style(self) -> str:
+        """The ram_style attribute: the kind of memory that synthesis takes."""
+        return "logic" if in_luts(self.depth, self.width) else "block"
+
+    @property
+    def text(self) -> str:
+        """For $readmemh: a word a line in hexadecimal."""
+        digits = (self.width + 3) // 4
+        return "".join(f"{word:0{digits}x}\n" for word in self.words)
+
+
+def field_bits(values: Ints, width: int) -> Bits:
+    """The lowest `width` bits of every value, two's complement: (…, width), bit 0 first."""
+    return ((values[..., None].astype(np.int64) >> np.arange(width)) & 1).astype(np.uint8)
+
+
+def type_bits(values: Ints, kind: IntType) -> Bits:
+    """Values of `kind` as a stream carries them: (…, kind.bits), bit 0 first."""
+    return field_bits((values + 1) // 2 if kind.bipolar else values, kind.bits)
+
+
+def lanes_rom(lanes: int, *fields: Bits) -> Rom:
+    """Fields (channels, …, bits) of each channel behind one another, `lanes` channels a word."""
+    together = np.concatenate([field.reshape(len(field), -1) for field in fields], axis=1)
+    return Rom.of_bits(together.reshape(len(together) // lanes, -1))
+
+
+def threshold_type(source: IntType) -> IntType:
+    """Of thresholds for numbers of type `source`: one that is never reached lies just above them."""
+    return IntType.holding(source.low, source.high + 1)
+
+
+def steps_bits(steps: Steps, source: IntType) -> Bits:
+    """A channel's base level, its thresholds and, unless all steps rise, its signs: (channels, bits).
+
+    Levels and signs have the output's bits and are added up modulo 2^bits. The low end of the output type
+    is in the base.
+    """
+    width = steps.output.bits
+    base = steps.base + (0 if steps.output.bipolar else steps.output.low)
+    thresholds = np.clip(steps.thresholds, source.low, source.high + 1)
+    fields = [field_bits(base, width), field_bits(thresholds, threshold_type(source).bits)]
+    if not steps.rising:
+        fields.append(field_bits(steps.signs, width))
+    return np.concatenate([field.reshape(steps.channels, -1) for field in fields], axis=1)
