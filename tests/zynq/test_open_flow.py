@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,9 +26,10 @@ from bnn2fpga.project import Project
 from bnn2fpga.settings import read_settings
 from bnn2fpga.tools.nextpnr_xilinx import Clock, Routing
 from bnn2fpga.tools.openxc7 import INSTALL, OpenXC7
-from tests.conftest import Run
-from tests.models import small_onnx
 from tests.zynq.board import Shape
+
+if TYPE_CHECKING:
+    from tests.conftest import Run
 
 PART = "xc7z020clg400-1"
 LOG = """\
@@ -283,6 +284,8 @@ def test_killed_half_way(bench: Bench) -> None:
 
 def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     """A build.toml with the table [openxc7]; the flow can be chosen later, and verified steps are kept."""
+    from tests.models import small_onnx
+
     model = small_onnx(tmp_path)
     assert run("build", model, "-o", "out")[0] == 0
     code, _, err = run("build", model, "-o", "out", "--flow", "openxc7")
