@@ -47,7 +47,7 @@ class OpenXC7(BaseModel):
                 f"{where}; get the openXC7 tools: {INSTALL}; or set {name.replace('-', '_')} in the table "
                 "[openxc7] of build.toml"
             )
-        return found
+        return str(Path(found).absolute())
 
     def chip(self, part: str) -> Path:
         """The chip database for `part`."""

@@ -66,27 +66,32 @@ module PS7 (
         end
     endtask
 
-    // the processor: W offset value (all bytes), R offset, Y offset value (low half), B offset (burst of 4),
+    // the processor: W offset value (all bytes), R offset, Y offset value (low half), V offset value
+    // (burst of two: value, then value + 1), B offset (burst of 4),
     // P (until done), Q (until no soft reset), D clocks (wait)
 
-    task write_word;
+    task write_words;
         input [31:0] offset;
         input [31:0] data;
         input [3:0] strobes;
+        input [3:0] after;
+        integer index;
         begin
             @(negedge clk);
             MAXIGP0AWADDR = 32'h40000000 + offset;
             MAXIGP0AWID = $random(seed);
             MAXIGP0AWVALID = 1;
-            MAXIGP0WDATA = data;
-            MAXIGP0WSTRB = strobes;
-            MAXIGP0WLAST = 1;
             #1 while (!MAXIGP0AWREADY) @(negedge clk) #1;
             @(negedge clk) MAXIGP0AWVALID = 0;
-            while (waits(0)) @(negedge clk);
-            MAXIGP0WVALID = 1;
-            #1 while (!MAXIGP0WREADY) @(negedge clk) #1;
-            @(negedge clk) MAXIGP0WVALID = 0;
+            for (index = 0; index <= after; index = index + 1) begin
+                while (waits(0)) @(negedge clk);
+                MAXIGP0WDATA = data + index;
+                MAXIGP0WSTRB = strobes;
+                MAXIGP0WLAST = index == after;
+                MAXIGP0WVALID = 1;
+                #1 while (!MAXIGP0WREADY) @(negedge clk) #1;
+                @(negedge clk) MAXIGP0WVALID = 0;
+            end
             while (waits(0)) @(negedge clk);
             MAXIGP0BREADY = 1;
             #1 while (!MAXIGP0BVALID) @(negedge clk) #1;
@@ -140,8 +145,9 @@ module PS7 (
         got = $fscanf(file, "%s %d %d\n", word, a, b);
         while (got == 3) begin
             case (word)
-                "W": write_word(a, b, 4'hf);
-                "Y": write_word(a, b, 4'h3);
+                "W": write_words(a, b, 4'hf, 0);
+                "Y": write_words(a, b, 4'h3, 0);
+                "V": write_words(a, b, 4'hf, 1);
                 "R": read_words(a, 0, 1);
                 "B": read_words(a, 3, 1);
                 "D": repeat (a) @(negedge clk);

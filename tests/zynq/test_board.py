@@ -89,14 +89,17 @@ def test_registers(tmp_path: Path) -> None:
     board.do("W", 0x24, 0x1234_56FF)
     board.do("Y", 0x28, 77)
     board.do("W", 0x1C, 99)
+    board.do("V", 0x2C, 0x100)
+    board.read([0x2C, 0x30])
     board.do("B", 0x1C)
     board.do("B", CLOCKS - 4)
     board.do("D", 100)
     board.do("B", CLOCKS - 4)
     values = [value for _, value in board.run(gap=2).reads]
     assert values[:7] == [0x4232_4650, int(DIGEST[:8], 16), 12, 6, 3, 0, 0]
-    assert values[7:11] == [12, 6, 0x1234_5680, 0]
-    first, second = values[11:15], values[15:19]
+    assert values[7:9] == [0x100, 0x101]
+    assert values[9:13] == [12, 6, 0x1234_5680, 0]
+    first, second = values[13:17], values[17:21]
     assert first[2] == second[2] == 0
     assert 100 < second[1] - first[1] < 200
 
