@@ -107,11 +107,15 @@ class Board:
 
     @classmethod
     def of(cls, shape: Shape, folder: Path) -> Board:
-        """Compiles the bench with Icarus."""
-        project = shape.project()
+        """The bench around the test core of a shape."""
+        return cls.compile(shape.project(), shape.edges, folder)
+
+    @classmethod
+    def compile(cls, project: Project, edges: int, folder: Path) -> Board:
+        """Compiles the bench around any project's core with Icarus."""
         project.write(folder)
         sources = [folder / name for name in project.files if name.endswith(".sv")]
-        command = ["iverilog", "-g2012", f"-DEDGES={shape.edges}", "-s", "bench", "-o", folder / "bench"]
+        command = ["iverilog", "-g2012", f"-DEDGES={edges}", "-s", "bench", "-o", folder / "bench"]
         done = subprocess.run(
             [*command, *sources, HERE / "ps7.v", HERE / "bench.v"],
             capture_output=True,
@@ -145,6 +149,7 @@ class Board:
         arguments = [f"+{name}={self.folder / name}" for name in ("image", "script", "result")]
         done = subprocess.run(
             ["vvp", "-n", self.folder / "bench", f"+seed={seed}", f"+gap={gap}", *arguments],
+            cwd=self.folder / "rtl",  # where the memory files of a core lie
             capture_output=True,
             text=True,
             check=False,

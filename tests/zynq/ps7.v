@@ -37,7 +37,8 @@ module PS7 (
     input SAXIHP0WVALID, output reg SAXIHP0WREADY,
     output reg [1:0] SAXIHP0BRESP, output reg SAXIHP0BVALID, input SAXIHP0BREADY
 );
-    localparam WORDS = 8192;  // 64 KiB from 0x10000000 on
+    localparam WORDS = 8192;          // 64 KiB from 0x10000000 on
+    localparam BAD = 32'h1000f000;    // the last 4 KiB answer, with an error
 
     integer seed, gap;  // each handshake waits with a chance of gap in 8
     reg clk = 0;
@@ -214,7 +215,7 @@ module PS7 (
         if (!SAXIHP0RVALID || SAXIHP0RREADY) begin
             SAXIHP0RVALID <= reads_open != 0 && !waits(0);
             SAXIHP0RDATA <= memory[(read_address[read_front] - 32'h10000000) / 8 + read_index];
-            SAXIHP0RRESP <= 0;
+            SAXIHP0RRESP <= read_address[read_front] >= BAD ? 2 : 0;
         end
         SAXIHP0ARREADY <= reads_open < 7 && !waits(0);
         if (!FCLKRESETN[0]) SAXIHP0RVALID <= 0;
@@ -248,7 +249,7 @@ module PS7 (
             SAXIHP0BVALID <= 0;
             if (answers > 0 && !waits(0)) begin
                 SAXIHP0BVALID <= 1;
-                SAXIHP0BRESP <= 0;
+                SAXIHP0BRESP <= write_address > BAD ? 2 : 0;
                 answers = answers - 1;
             end
         end

@@ -125,6 +125,18 @@ def test_soft_reset_in_the_middle_of_a_transfer(wait: int, tmp_path: Path) -> No
         assert outcome.statuses == [2]
 
 
+def test_errors_of_the_memory_are_reported(tmp_path: Path) -> None:
+    """Each until the next transfer."""
+    shape = Shape(3, 5)
+    board = Board.of(shape, tmp_path)
+    frames = shape.random(3, 0)
+    bad = SIZE - 4096
+    for source, destination in ((0, OUT), (bad, OUT), (0, bad), (0, OUT)):
+        board.start(frames, source, 3 * 15, destination)
+        board.do("P")
+    assert board.run(gap=2).statuses == [0b00010, 0b00110, 0b01010, 0b00010]
+
+
 @pytest.mark.parametrize(("asked", "status"), [(9, 0b10010), (11, 0b10001)])
 def test_an_output_of_another_length(asked: int, status: int, tmp_path: Path) -> None:
     """One frame too few ends, one too many does not; both say so, and a soft reset helps."""
