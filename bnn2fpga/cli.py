@@ -113,8 +113,10 @@ def build(
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
-    With --flow openxc7 also a bitstream, without a vendor's tools; the table [[openxc7] of a build.toml says
-    where its databases lie. A build that was stopped goes on where it was; unchanged steps are not run again.
+    With --flow openxc7 also a bitstream, without a vendor's tools; the table openxc7 of a build.toml says where
+    its databases lie.
+
+    A build that was stopped goes on where it was; unchanged steps are not run again.
     """
     if model.suffix == ".toml":
         config = read_settings(model, BuildConfig)
