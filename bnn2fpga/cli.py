@@ -113,8 +113,8 @@ def build(
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
-    With --flow openxc7 also a bitstream, without a vendor's tools; the table openxc7 of a build.toml says where
-    its databases lie.
+    With --flow openxc7 also a bitstream, without a vendor's tools; the table openxc7 of a build.toml says
+    where their databases lie.
 
     A build that was stopped goes on where it was; unchanged steps are not run again.
     """
