@@ -6,39 +6,53 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bnn2fpga import report
+from bnn2fpga import open_flow, report
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.dataset import Dataset, load_dataset
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import Step
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.verify import Ladder, Level, climb, graph_outputs, random_frames
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
 
 
+Flow = Literal["sim", "vitis", "openxc7"]
+"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream made with open tools."""
+
+
 class BuildConfig(Options):
     """A build as it is kept in build.toml: `bnn2fpga build build.toml` repeats it.
 
     `data` are frames (and labels) to verify with, each divided by `divide`; without it, `frames`
-    random ones are used.
+    random ones are used. The table [openxc7] says where the tools of the flow of that name lie.
     """
 
     model: Path
     data: Path | None = None
     divide: float = 1.0
     frames: int = 64
+    flow: Flow = "vitis"
+    openxc7: OpenXC7 = OpenXC7()
 
-    def to_toml(self) -> str:
-        """The configuration as TOML; values that are None are left out."""
-        values = self.model_dump(mode="json", exclude_none=True)
-        return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+    def to_toml(self, whole: bool = False) -> str:
+        """The configuration as TOML; values that are None are left out.
+
+        Flow and tools are there only in the `whole`: another seed of the placer is no reason to verify
+        again, so what the first step writes must not name them.
+        """
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"flow", "openxc7"})
+        if not whole:
+            return _lines(values)
+        tools = self.openxc7.model_dump(mode="json", exclude_none=True)
+        return _lines(values | {"flow": self.flow}) + "[openxc7]\n" + _lines(tools)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +71,7 @@ class Build:
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the report; `before` are steps that make the model and the data."""
         version = _package_digest()
-        settings = version + self.config.model_dump_json(exclude={"model", "data"})
+        settings = version + self.config.model_dump_json(exclude={"model", "data", "flow", "openxc7"})
         # files that earlier steps make are covered by those steps' digests
         model, data = (
             ("", "") if before else (_file_digest(self.config.model), _file_digest(self.config.data))
@@ -70,8 +84,34 @@ class Build:
             Step("fold", self.fold, ("lower",), settings + self.pipeline.board.model_dump_json()),
             Step("hls", self.hls, ("fold",), version),
             Step("verify", self.verify, ("hls", "load", *before), settings + data),
-            Step("report", self.report, ("fold", "verify"), version),
+            *self._flow_steps(version),
         ]
+
+    def _flow_steps(self, version: str) -> list[Step]:
+        """What the chosen flow does after `verify`, and the report."""
+        report = Step("report", self.report, ("fold", "verify"), version)
+        rtl = Step("rtl", self._open(open_flow.rtl), ("fold", "hls", "verify"), version)
+        if self.config.flow == "vitis":
+            return [report]
+        if self.config.flow == "sim":
+            return [rtl, report]
+        tools = self.config.openxc7
+        return [
+            rtl,
+            Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
+            Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + repr(tools)),
+            Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
+            replace(report, needs=(*report.needs, "route")),
+        ]
+
+    def _open(self, action: Callable[..., None], *tools: OpenXC7) -> Callable[[Path], None]:
+        """`action` of the open flow, on the folded design."""
+        return lambda folder: action(self.pipeline.folded, folder, *tools)
+
+    def bitstream(self, folder: Path) -> None:
+        """The bitstream, its register map, and the configuration that repeats this build."""
+        open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7)
+        (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
     def load(self, folder: Path) -> None:
         """The tidied model and the configuration."""
@@ -140,6 +180,11 @@ class Build:
 
     def _cpp_frames(self, frames: int) -> int:
         return max(1, min(frames, CPP_OPERATIONS // max(1, report.operations(self.pipeline.folded))))
+
+
+def _lines(values: dict[str, Any]) -> str:
+    """A table of TOML; JSON writes strings, numbers and truth values the same."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bnn2fpga import __version__, show
 from bnn2fpga.boards import board_names, load_board
-from bnn2fpga.build import Build, BuildConfig
+from bnn2fpga.build import Build, BuildConfig, Flow
 from bnn2fpga.dataset import load_dataset, predicted_labels
 from bnn2fpga.demo import EPOCHS, Demo
 from bnn2fpga.errors import BuildError, ConfigError, MismatchError
@@ -107,8 +107,14 @@ def build(
     frames: Annotated[int, typer.Option(min=1, help="Random frames to verify with, without --data.")] = 64,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    flow: Annotated[
+        Flow, typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (openxc7).")
+    ] = "vitis",
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
+
+    With --flow openxc7 also a bitstream, without a vendor's tools; the table openxc7 of a build.toml says
+    where their databases lie.
 
     A build that was stopped goes on where it was; unchanged steps are not run again.
     """
@@ -125,6 +131,7 @@ def build(
             frames=frames,
             exact_sums=exact_sums,
             trunk_bits=trunk_bits,
+            flow=flow,
         )
     with show.BuildProgress(out) as progress:
         made = Build.of(config, progress.level)

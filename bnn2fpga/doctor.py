@@ -37,6 +37,10 @@ def examine() -> Iterator[Finding]:
         ("vitis_hls", "synthesizes it (2020.2 to 2024.1)", False),
         ("vitis-run", "synthesizes it (2023.2 or newer)", False),
         ("vivado", "places, routes and writes bitstreams", False),
+        ("yosys", "synthesizes RTL, open", False),
+        ("nextpnr-xilinx", "places and routes for 7-series chips, open", False),
+        ("fasm2frames", "turns that into frames, open", False),
+        ("xc7frames2bit", "and those into a bitstream, open", False),
     ):
         yield Finding(tool, purpose, needed, _tool(tool))
 

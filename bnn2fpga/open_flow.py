@@ -1,0 +1,78 @@
+"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr-xilinx, prjxray.
+
+Each function is the action of one step of a build: it fills a fresh folder and reads those of the steps
+before it. Logs go beside the steps, since they hold times and differ from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from bnn2fpga.errors import BuildError
+from bnn2fpga.flow import needed
+from bnn2fpga.ir import Design, Target
+from bnn2fpga.project import Project
+from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
+from bnn2fpga.tools.openxc7 import OpenXC7, call
+from bnn2fpga.tools.prjxray import write_bitstream
+from bnn2fpga.zynq import TOP, zynq_project
+
+NETLIST = "netlist.json"
+"""yosys' result, below the step `synthesis`."""
+
+
+def rtl(design: Design, folder: Path) -> None:
+    """The core's files and those of the Zynq around it."""
+    from bnn2fpga.rtl.project import rtl_project  # type: ignore[import-untyped, import-not-found]
+
+    core: Project = rtl_project(design)
+    around = zynq_project(design, core.digest)
+    Project({**core.files, **around.files}).write(folder)
+
+
+def synthesis(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The netlist."""
+    synthesize(needed(folder, "rtl"), TOP, folder / NETLIST, folder.parent / "yosys.log", tools)
+
+
+def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> None:
+    """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` for 7-series chips, without DSPs.
+
+    It runs in rtl/, from where the memory files are read. nextpnr-xilinx takes no wide multiplexers (MUXF7,
+    MUXF8) of some shapes, hence -nowidelut. Any net with two drivers is an error.
+    """
+    files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
+    script = (
+        f"read_verilog -sv {' '.join(files)}; "
+        f"synth_xilinx -family xc7 -flatten -nowidelut -nodsp -top {top}; "
+        f'check -assert; write_json "{netlist.absolute()}"'
+    )
+    call([tools.tool("yosys"), "-p", script], sources / "rtl", log)
+
+
+def route(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The routed design (FASM), its speed and use of the chip; a BuildError if it is too slow."""
+    target = _target(design)
+    netlist = needed(folder, "synthesis") / NETLIST
+    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr-xilinx.log"
+    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools)
+    result.check(design.name, target.clock_mhz)
+    (folder / "route.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+
+
+def bitstream(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The bitstream, and the register map that a driver needs beside it."""
+    fasm = needed(folder, "route") / f"{design.name}.fasm"
+    log = folder.parent / "prjxray.log"
+    write_bitstream(fasm, _target(design).part, folder / f"{design.name}.bit", log, tools)
+    shutil.copyfile(needed(folder, "rtl") / "registers.json", folder / "registers.json")
+
+
+def _target(design: Design) -> Target:
+    """Part and clock; only for the Zynq-7000, whose processing system the files around the core use."""
+    if design.target is None or not design.target.part.startswith("xc7z"):
+        part = design.target.part if design.target else "no part"
+        raise BuildError(f"{design.name}: is for {part}; the open flow serves the Zynq-7000 (xc7z…)")
+    return design.target

