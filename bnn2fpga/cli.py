@@ -240,16 +240,18 @@ def verify(
     divide: Divide = 1.0,
     frames: Frames = None,
     cpp_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the generated C++.")] = None,
+    rtl_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the SystemVerilog.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the SystemVerilog's waveforms (VCD).")] = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
 ) -> None:
-    """Compares QONNX, the streamlined graph, numpy and the generated C++ with one another."""
+    """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
     options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
     pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)
     worst = None
     with out.status("comparing levels"):
-        for level in climb(pipeline, chosen.frames, chosen.scores, cpp_frames):
+        for level in climb(pipeline, chosen.frames, chosen.scores, cpp_frames, rtl_frames, trace):
             out.print(show.level_line(level))
             worst = worst or (None if level.ok else level)
     if worst is not None:

@@ -14,6 +14,7 @@ from bnn2fpga.errors import BuildError
 from bnn2fpga.flow import needed
 from bnn2fpga.ir import Design, Target
 from bnn2fpga.project import Project
+from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7, call
 from bnn2fpga.tools.prjxray import write_bitstream
@@ -25,8 +26,6 @@ NETLIST = "netlist.json"
 
 def rtl(design: Design, folder: Path) -> None:
     """The core's files and those of the Zynq around it."""
-    from bnn2fpga.rtl.project import rtl_project  # type: ignore[import-untyped, import-not-found]
-
     core: Project = rtl_project(design)
     around = zynq_project(design, core.digest)
     Project({**core.files, **around.files}).write(folder)

@@ -16,10 +16,20 @@ from bnn2fpga.dataset import predicted_labels
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import Design, Ints
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.timing import interval
 from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.tools.verilator import RtlSimulator
 
 RELATIVE = 1e-5
 """Float outputs count as equal within this part of the largest one: scales may round differently."""
+
+RTL_CLOCKS = 1_000_000
+"""What the RTL level spends unless asked for more frames; seconds."""
+PAUSES = 0.1
+"""Share of the clocks in which the RTL's input, or its output, pauses."""
+SHORT_RUN = 200_000
+"""Clocks up to which compiling with optimization takes longer than it saves."""
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +70,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Ladder:
-    """The levels from the model down to the generated C++."""
+    """The levels from the model down to the generated C++ and SystemVerilog."""
 
     levels: tuple[Level, ...]
 
@@ -107,12 +117,17 @@ def _level(name: str, reference: str, what: str, expected: Array, found: Array, 
 
 
 def climb(
-    pipeline: Pipeline, frames: Array, scores: Array | None = None, cpp_frames: int | None = None
+    pipeline: Pipeline,
+    frames: Array,
+    scores: Array | None = None,
+    cpp_frames: int | None = None,
+    rtl_frames: int | None = None,
+    trace: Path | None = None,
 ) -> Iterator[Level]:
     """The levels for `frames` of the model's input, from the top, each compared with the one above.
 
     `scores` are the training framework's outputs for the same frames. The C++ runs `cpp_frames` of
-    them (all for None).
+    them (all for None), the SystemVerilog `rtl_frames` (RTL_CLOCKS for None), whose waveforms go to `trace`.
     """
     design = pipeline.folded
     integers = design.host.encode(frames)
@@ -121,6 +136,9 @@ def climb(
         yield from _graph_levels(pipeline, frames, scores, simulated)
     count = len(frames) if cpp_frames is None else min(cpp_frames, len(frames))
     yield compare_integers("C++", "numpy", simulated[:count], _run_cpp(design, integers[:count]))
+    budget = max(1, RTL_CLOCKS // interval(design)) if rtl_frames is None else rtl_frames
+    count = min(len(frames), budget)
+    yield compare_integers("RTL", "numpy", simulated[:count], _run_rtl(design, integers[:count], trace))
 
 
 def _graph_levels(
@@ -149,6 +167,20 @@ def _run_cpp(design: Design, integers: Ints) -> Ints:
         folder = Path(scratch)
         hls_project(design, design.target.part, design.target.clock_mhz).write(folder)
         result = CppSimulator.compile(design, folder, folder / "testbench").run(shaped)
+    return result.outputs[0].reshape(len(integers), -1)
+
+
+def _run_rtl(design: Design, integers: Ints, trace: Path | None) -> Ints:
+    """The outputs under pauses at both ends, which must not change them."""
+    shaped = integers.reshape(len(integers), *design.inputs[0].stream.shape)
+    short = len(integers) * interval(design) <= SHORT_RUN
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rtl_project(design).write(folder)
+        simulator = RtlSimulator.compile(
+            design, folder, folder / "model", trace=trace is not None, optimize=0 if short else 2
+        )
+        result = simulator.run(shaped, gaps=PAUSES, holds=PAUSES, trace=trace)
     return result.outputs[0].reshape(len(integers), -1)
 
 
@@ -182,6 +214,7 @@ def verify(
     exact_sums: bool = False,
     trunk_bits: int | None = None,
     cpp_frames: int | None = None,
+    rtl_frames: int | None = None,
     on_level: Callable[[Level], None] | None = None,
 ) -> Ladder:
     """Compares every level of `model` on `frames` (N, …), or on 64 random ones.
@@ -201,7 +234,7 @@ def verify(
 
         scores = run_eagerly(model, chosen)
     levels = []
-    for level in climb(pipeline, chosen, scores, cpp_frames):
+    for level in climb(pipeline, chosen, scores, cpp_frames, rtl_frames):
         levels.append(level)
         if on_level:
             on_level(level)

@@ -102,7 +102,7 @@ def test_without_batch_norm_nothing_is_rounded_away(seed: int) -> None:
     net = made("wsfracbnn", seed)
     ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE))
     assert ladder.ok and not any(level.tolerated for level in ladder.levels)
-    assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++"]
+    assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++", "RTL"]
 
 
 def test_with_batch_norm_the_trunk_is_rounded() -> None:
