@@ -142,8 +142,8 @@ def test_converters_by_the_common_multiple_or_else_the_common_divisor() -> None:
 
 
 def test_no_folding_has_a_beat_that_is_too_wide() -> None:
-    net = chain("wide", Stream((4, 4, 1024), IntType(8)), ("fork", lambda s, _: Copies(s, 1)))
-    assert max(kernel.inputs[0].lanes for kernel in net["fork"].foldings()) * 8 == WIDEST_BEAT
+    net = chain("wide", Stream((4, 4, 1024), IntType(8)), ("parted", lambda s, _: Copies(s, 1)))
+    assert max(kernel.inputs[0].lanes for kernel in net["parted"].foldings()) * 8 == WIDEST_BEAT
 
 
 def mixed_foldings() -> Design:
@@ -176,7 +176,7 @@ def test_cpp_of_a_folded_network(fused: bool) -> None:
 
 
 def test_cpp_of_two_outputs() -> None:
-    fields = {"fork": {"lanes": 3}, "left": {"pe": 2, "simd": 2}, "right": {"pe": 3, "simd": 6}}
+    fields = {"parted": {"lanes": 3}, "left": {"pe": 2, "simd": 2}, "right": {"pe": 3, "simd": 6}}
     design = refold(FORKED, {name: replace(FORKED[name], **values) for name, values in fields.items()})
     assert len(converter_names(design)) == 3
     frames = frames_for(design, 5, 4)
@@ -227,12 +227,12 @@ def test_what_is_not_fused() -> None:
         "shared",
         [
             (Port(None), Port("unit")),
-            (Port("unit"), Port("fork")),
-            (Port("fork", 0), Port("act")),
-            (Port("fork", 1), Port(None, 1)),
+            (Port("unit"), Port("parted")),
+            (Port("parted", 0), Port("act")),
+            (Port("parted", 1), Port(None, 1)),
             (Port("act"), Port(None, 0)),
         ],
-        [Node("unit", rows), Node("fork", implement(Copies(sums, 2))), Node("act", implement(by_channel))],
+        [Node("unit", rows), Node("parted", implement(Copies(sums, 2))), Node("act", implement(by_channel))],
         source,
     )
     assert fuse_thresholds(shared) is shared
@@ -442,16 +442,16 @@ def test_too_large_names_the_fifos() -> None:
     design = connect(
         "shortcut",
         [
-            (Port(None), Port("fork")),
-            (Port("fork", 0), Port("sign")),
+            (Port(None), Port("parted")),
+            (Port("parted", 0), Port("sign")),
             (Port("sign"), Port("window")),
             (Port("window"), Port("pool")),
             (Port("pool"), Port("add", 0)),
-            (Port("fork", 1), Port("add", 1)),
+            (Port("parted", 1), Port("add", 1)),
             (Port("add"), Port(None)),
         ],
         [
-            Node("fork", implement(Copies(source, 2))),
+            Node("parted", implement(Copies(source, 2))),
             Node("sign", sign),
             Node("window", window),
             Node("pool", pool),

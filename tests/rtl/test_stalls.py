@@ -1,0 +1,52 @@
+"""Designs in which every stream stalls at random: no beat is lost, doubled or out of order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn2fpga.project import Project
+from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.tools.verilator import RtlSimulator
+from tests.kernels.designs import frames_for, outputs_of
+from tests.random_designs import random_design
+
+FRAMES = 2500
+"""Of each design; four make ten thousand."""
+
+PAUSING = """\
+    reg [31:0] noise;
+    initial noise = $urandom | 1;
+    always_ff @(posedge clk) noise <= {noise[30:0], noise[31] ^ noise[21] ^ noise[1] ^ noise[0]};
+    wire takes = noise[4:3] != 0, gives = noise[13:12] != 0;
+"""
+
+
+def with_pauses(files: dict[str, str]) -> Project:
+    """FIFOs that at random say that they are full, or empty."""
+    text = files["rtl/fifo.sv"]
+    for old, new in (
+        ("    wire push, pop;\n", "    wire push, pop;\n" + PAUSING),
+        ("in_ready = count != DEPTH;", "in_ready = count != DEPTH && takes;"),
+        ("out_valid = count != 0;", "out_valid = count != 0 && gives;"),
+        ("out_valid = full;", "out_valid = full && gives;"),
+        ("pop = count != 0 && (!full || out_ready);", "pop = count != 0 && (!full || (out_ready && gives));"),
+        ("full <= pop || (full && !out_ready);", "full <= pop || (full && !(out_ready && gives));"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return Project(files | {"rtl/fifo.sv": text})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_design(seed: int, tmp_path: Path) -> None:
+    design = random_design(seed, 4, 2)
+    with_pauses(dict(rtl_project(design).files)).write(tmp_path)
+    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", optimize=1)
+    frames = frames_for(design, FRAMES, seed)
+    result = simulator.run(frames, seed=seed, gaps=0.2, holds=0.2)
+    for found, want in zip(result.outputs, outputs_of(design, frames), strict=True):
+        np.testing.assert_array_equal(found, want)
+    assert all(result.stalls)
