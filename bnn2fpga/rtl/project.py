@@ -5,7 +5,7 @@ from __future__ import annotations
 from bnn2fpga.codegen import check_names, render
 from bnn2fpga.ir import Design
 from bnn2fpga.project import Project
-from bnn2fpga.rtl.popcount import Popcount
+from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
 
 FOLDER = "rtl"
 
@@ -20,11 +20,13 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     popcounts: set[Popcount] = set()
     for node in design.nodes:
         kernel = node.kernel
-        text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel, primitives=primitives)
+        text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel)
         files[f"{node.name}.sv"] = f"// {node.name}: {type(kernel).__name__}\n{text}"
         for name, rom in kernel.roms.items():
             files[f"{node.name}_{name}.mem"] = rom.text
         popcounts |= set(kernel.popcounts)
     for popcount in popcounts:
-        files[f"{popcount.name}.sv"] = popcount.render()
+        files[f"{popcount.name}.sv"] = popcount.render(primitives)
+    if primitives:
+        files[COUNTERS] = counters()
     return Project({f"{FOLDER}/{name}": text for name, text in files.items()})

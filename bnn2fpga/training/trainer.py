@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError, TrainingError
+from bnn2fpga.training.calibration import calibrate
 from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Labels, Pixels
@@ -90,6 +91,9 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
             self._restore()
+        elif config.calibrate:
+            first = torch.from_numpy(data.train_images[: config.calibrate])
+            calibrate(self.net, as_input(first).to(group.device))
         self.shared = group.wrap(self.net)
 
     def finish(self) -> tuple[nn.Module, list[Epoch]]:

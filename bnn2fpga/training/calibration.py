@@ -1,0 +1,62 @@
+"""Data-dependent initialization: what batch norm would do to the first batch, put into the parameters.
+
+Salimans and Kingma, "Weight Normalization", arXiv 1602.07868, section 3; for networks without batch norm
+everything starts centred and of unit variance, and training takes it from there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear
+
+LEAST_DEVIATION = 1e-3
+
+
+def calibrate(net: nn.Module, images: Tensor) -> None:
+    """Sets gains, shifts and input scales from `images` (N, C, H, W), layer after layer.
+
+    Every binary layer with a gain gets outputs of mean 0 and deviation 1 a channel, every RPReLU outputs of
+    mean 0; a fractional convolution learns the deviation of its input. Layers that batch norm follows have
+    no gain and stay as they are.
+    """
+    handles = []
+    for layer in net.modules():
+        if isinstance(layer, FractionalConv2d):
+            handles.append(layer.register_forward_pre_hook(_scale_input))
+        if isinstance(layer, BinaryConv2d | BinaryLinear) and layer.output_scale is None:
+            handles.append(layer.register_forward_hook(_standardize_output))
+        if isinstance(layer, RPReLU) and layer.powers:
+            handles.append(layer.register_forward_hook(_centre_output))
+    with torch.no_grad():
+        net.train()(images)
+    for handle in handles:
+        handle.remove()
+
+
+def _channels(y: Tensor) -> tuple[int, ...]:
+    """All axes but the channels'."""
+    return (0, *range(2, y.dim()))
+
+
+def _scale_input(layer: FractionalConv2d, inputs: tuple[Tensor, ...]) -> None:
+    (x,) = inputs
+    if layer.output_scale is None:
+        centred = x - x.mean(_channels(x), keepdim=True)
+        layer.beta.data.copy_(centred.square().mean().sqrt().clamp_min(LEAST_DEVIATION))
+
+
+def _standardize_output(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
+    deviation = y.std(_channels(y)).clamp_min(LEAST_DEVIATION)
+    layer.shift.data.sub_(y.mean(_channels(y)) / layer.gain.data)
+    layer.gain.data.div_(deviation)
+    return layer.forward(*inputs)
+
+
+def _centre_output(layer: RPReLU, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
+    layer.behind.data.sub_(y.mean(_channels(y)))
+    return layer.forward(*inputs)

@@ -1,0 +1,102 @@
+"""Popcounts: both bodies equal to Python, and to one another by proof; few LUTs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
+
+WIDTHS = [*range(1, 17), 27, 32, 36, 63, 64, 65, 100, 128, 300, 512]
+CLOCKS = 60
+
+needs_yosys = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+
+
+def models() -> Path:
+    """yosys' own models of the cells."""
+    yosys = shutil.which("yosys")
+    assert yosys
+    return Path(yosys).resolve().parent.parent / "share/yosys/xilinx/cells_sim.v"
+
+
+def bench(count: Popcount, x: list[int], w: list[int], valid: list[int], enabled: list[int]) -> str:
+    """Prints the count in every clock; inputs change with each, `enabled` or not."""
+    bits = count.bits
+    drive = "".join(
+        f"        en = {e}; x = {bits}'h{a:x}; w = {bits}'h{b:x}; valid = {bits}'h{c:x};\n"
+        '        #1 clk = 1; #1 clk = 0; $display("%d", count);\n'
+        for a, b, c, e in zip(x, w, valid, enabled, strict=True)
+    )
+    return f"""\
+module bench;
+    reg clk = 0, en;
+    reg [{bits - 1}:0] x, w, valid;
+    wire [{count.output_bits - 1}:0] count;
+    {count.name} dut (
+        .clk(clk), .en(en), .x(x), .w(w){", .valid(valid)" if count.masked else ""}, .count(count));
+    initial begin
+{drive}    end
+endmodule
+"""
+
+
+@needs_icarus
+@needs_yosys
+@pytest.mark.parametrize("masked", [False, True])
+def test_both_bodies_count(masked: bool, tmp_path: Path) -> None:
+    for bits in WIDTHS:
+        count, random = Popcount(bits, masked), np.random.default_rng(bits)
+        drawn = [int.from_bytes(random.bytes(64), "little") % (1 << bits) for _ in range(3 * CLOCKS)]
+        words = x, w, valid = drawn[::3], drawn[1::3], drawn[2::3]
+        x[0], w[0], valid[0] = 0, 0, (1 << bits) - 1
+        enabled = [int(step < 20 or random.random() < 0.7) for step in range(CLOCKS)]
+        passing: list[int] = []
+        expected = []
+        for a, b, c, e in zip(x, w, valid, enabled, strict=True):
+            if e:
+                passing.append((~(a ^ b) & ((1 << bits) - 1) & (c if masked else -1)).bit_count())
+            expected.append(passing[-count.stages] if len(passing) >= count.stages else None)
+        for primitives in (False, True):
+            (tmp_path / "bench.v").write_text(bench(count, *words, enabled))
+            (tmp_path / "count.sv").write_text(count.render(primitives))
+            (tmp_path / COUNTERS).write_text(counters())
+            sources = ["bench.v", "count.sv", *([COUNTERS, str(models())] if primitives else [])]
+            command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
+            subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+            printed = subprocess.run(["vvp", "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
+            found = printed.stdout.split()
+            assert len(found) == CLOCKS
+            for have, want in zip(found, expected, strict=True):
+                assert want is None or have == str(want), (bits, masked, primitives)
+
+
+@needs_yosys
+@pytest.mark.parametrize(("bits", "masked"), [*product([3, 6, 9, 14], [False]), *product([4, 7], [True])])
+def test_both_bodies_are_proven_equal(bits: int, masked: bool, tmp_path: Path) -> None:
+    """Whatever passes in `stages` enabled clocks from any state, the counts are the same."""
+    count = Popcount(bits, masked)
+    for name, primitives in (("gold", False), ("gate", True)):
+        (tmp_path / f"{name}.sv").write_text(count.render(primitives).replace(count.name, name))
+    (tmp_path / COUNTERS).write_text(counters())
+    script = (
+        f"read_verilog -sv gold.sv gate.sv {COUNTERS}; read_verilog {models()}; "
+        "proc; hierarchy -check; flatten gold; flatten gate; opt; miter -equiv -flatten gold gate both; "
+        f"hierarchy -top both; opt; sat -verify -set in_en 1 "
+        f"-seq {count.stages} -tempinduct -prove trigger 0 both"
+    )
+    done = subprocess.run(
+        ["yosys", "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("bits", "most"), [(32, 1.2), (64, 1.1), (128, 1.1), (512, 1.05), (1024, 1.05)])
+def test_luts_a_bit(bits: int, most: float) -> None:
+    assert Popcount(bits).luts / bits <= most
