@@ -1,0 +1,112 @@
+"""yosys: synthesizes the generated SystemVerilog for 7-series chips, and counts what it needs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnn2fpga.errors import ToolError
+
+FAULTS = re.compile(r"(?<!No )[Ll]atch inferred|multiple conflicting drivers|unmapped|used but has no driver")
+"""Lines of the log that a correct design does not cause."""
+LUTS = ("LUT1", "LUT2", "LUT3", "LUT4", "LUT5", "LUT6", "LUT6_2")
+MEMORY_LUTS = {
+    "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "SRL16E": 1, "SRLC32E": 1
+}  # fmt: skip
+"""LUT sites of a cell of LUT RAM (UG474)."""
+
+
+def find_yosys() -> str:
+    """The path of yosys; a ToolError says how to get it."""
+    path = shutil.which("yosys")
+    if path is None:
+        raise ToolError("yosys is not on PATH; it synthesizes the RTL (Debian, Ubuntu: apt install yosys)")
+    return path
+
+
+def cell_models() -> Path:
+    """yosys' simulation models of the chip's cells, without block RAM."""
+    path = Path(find_yosys()).resolve().parent.parent / "share/yosys/xilinx/cells_sim.v"
+    if not path.is_file():
+        raise ToolError(f"{path}: yosys' models of the cells are missing; install yosys whole")
+    return path
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What a netlist needs of a chip.
+
+    `luts` counts LUT sites: a LUT1 to LUT6, or a LUT6_2 with its two outputs, is one; yosys does not pack two
+    small LUTs into one site, as place and route does. `lutram_luts`, of memories and shift registers, come
+    on top. `bram36` counts in halves.
+    """
+
+    cells: Mapping[str, int]
+    seconds: float
+
+    @property
+    def luts(self) -> int:
+        """LUT sites of logic."""
+        return sum(self.cells.get(name, 0) for name in LUTS)
+
+    @property
+    def lutram_luts(self) -> int:
+        """LUT sites of memories and shift registers."""
+        return sum(sites * self.cells.get(name, 0) for name, sites in MEMORY_LUTS.items())
+
+    @property
+    def flipflops(self) -> int:
+        """Registers of all kinds."""
+        return sum(count for name, count in self.cells.items() if name.startswith("FD"))
+
+    @property
+    def bram36(self) -> float:
+        """Block RAM."""
+        return self.cells.get("RAMB36E1", 0) + self.cells.get("RAMB18E1", 0) / 2
+
+    @property
+    def carry4(self) -> int:
+        """Carry chains of four bits."""
+        return self.cells.get("CARRY4", 0)
+
+    @property
+    def dsps(self) -> int:
+        """Multipliers, of which there must be none."""
+        return self.cells.get("DSP48E1", 0)
+
+
+def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) -> Synthesis:
+    """Synthesizes module `top` of sources/*.sv; leaves netlist.v, stat.txt and yosys.log in `folder`.
+
+    Out of context: no pads. Memory files are read from `sources`. Without `block_ram` memories are of LUTs,
+    as yosys has no model of block RAM to simulate the netlist with. Raises a ToolError for a failure, a
+    latch, a net of two drivers or of none.
+    """
+    names = " ".join(sorted(path.name for path in sources.glob("*.sv")))
+    options, before = "-noiopad -nodsp -nowidelut", ""
+    if not block_ram:
+        options, before = f"{options} -nobram", "setattr -unset ram_style */m:*; "
+    folder = folder.resolve()
+    script = (
+        f"read_verilog -sv {names}; {before}synth_xilinx -family xc7 -flatten {options} -top {top}; "
+        "check -assert; "
+        f"tee -o {folder / 'stat.txt'} stat; write_verilog -noattr {folder / 'netlist.v'}"
+    )
+    start = time.perf_counter()
+    command = [find_yosys(), "-l", str(folder / "yosys.log"), "-q", "-p", script]
+    done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
+    log = (folder / "yosys.log").read_text() if (folder / "yosys.log").is_file() else ""
+    lines = (done.stderr + done.stdout).strip().splitlines()
+    if done.returncode:
+        error = next((line for line in lines if "ERROR" in line), f"exit code {done.returncode}")
+        raise ToolError(f"yosys failed on {top}: {error}")
+    fault = next((line for line in log.splitlines() if FAULTS.search(line)), None)
+    if fault:
+        raise ToolError(f"yosys on {top}: {fault.strip()}")
+    counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", (folder / "stat.txt").read_text(), re.MULTILINE)
+    return Synthesis({name: int(count) for name, count in counted}, time.perf_counter() - start)
