@@ -21,7 +21,7 @@ class _Half(nn.Module):  # type: ignore[misc]
     """Half a residual block: shortcut plus branch.
 
     With `norm`, FracBNN: post(shortcut(x) + RPReLU(norm(conv(x)))). Without, the branch is scaled by
-    `alpha` and rounded to the trunk's grid, and a shortcut that fades is halved, on that grid, too.
+    `alpha` and rounded to the trunk's grid.
     """
 
     def __init__(
@@ -33,12 +33,10 @@ class _Half(nn.Module):  # type: ignore[misc]
         alpha: float,
         fraction_bits: int,
         standardized: bool,
-        fade: bool,
     ) -> None:
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
-        self.fade = OnGrid(fraction_bits) if fade else None
         self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, normed=norm)
         self.rprelu = RPReLU(outputs, powers=not norm)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
@@ -51,8 +49,6 @@ class _Half(nn.Module):  # type: ignore[misc]
             shortcut = torch.cat([pooled, pooled], 1)
         if self.norm is not None:
             return self.post(shortcut + self.rprelu(self.norm(self.conv(x))))
-        if self.fade is not None:
-            shortcut = self.fade(0.5 * shortcut)
         return shortcut + self.post(self.alpha * self.rprelu(self.conv(x)))
 
 
@@ -63,8 +59,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     times `width` channels; 6 half blocks make it a ResNet-20.
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
-    thresholds. With `fading` the trunk is halved in every so many half blocks, so that late branches count as
-    much as early ones: 2 does to the variance, with alpha = 1, what batch norm behind every sum does.
+    thresholds.
     """
 
     def __init__(
@@ -78,7 +73,6 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         alpha: float = 0.25,
         fraction_bits: int = 6,
         standardized: bool = True,
-        fading: int = 0,
     ) -> None:
         super().__init__()
         channels = shape[0]
@@ -94,12 +88,9 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             for _ in range(halves):
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
-                fade = not norm and fading > 0 and len(blocks) % fading == fading - 1
-                blocks.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized, fade))
+                blocks.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized))
                 if outputs != inputs:
                     variance *= POOLED_DEVIATION**2
-                if fade:
-                    variance /= 4
                 variance += alpha**2
                 inputs = outputs
         self.halves = nn.Sequential(*blocks)
