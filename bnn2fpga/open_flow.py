@@ -18,7 +18,7 @@ from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7, call
 from bnn2fpga.tools.prjxray import write_bitstream
-from bnn2fpga.zynq import TOP, zynq_project
+from bnn2fpga.zynq import SPLIT, TOP, zynq_project
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
@@ -26,7 +26,7 @@ NETLIST = "netlist.json"
 
 def rtl(design: Design, folder: Path) -> None:
     """The core's files and those of the Zynq around it."""
-    core: Project = rtl_project(design)
+    core = rtl_project(design, primitives=True)
     around = zynq_project(design, core.digest)
     Project({**core.files, **around.files}).write(folder)
 
@@ -46,6 +46,7 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
     script = (
         f"read_verilog -sv {' '.join(files)}; "
         f"synth_xilinx -family xc7 -flatten -nowidelut -nodsp -top {top}; "
+        f"techmap -map ../zynq/{SPLIT}; clean; "
         f'check -assert; write_json "{netlist.absolute()}"'
     )
     call([tools.tool("yosys"), "-p", script], sources / "rtl", log)

@@ -19,6 +19,9 @@ from bnn2fpga.project import Project
 TOP = "zynq_top"
 """The module that has no pins: PS7, BUFG and everything else."""
 
+SPLIT = "split.v"
+"""What place and route wants of the netlist: a map for yosys."""
+
 MAGIC = 0x42324650
 """What the register `id` reads, "B2FP"."""
 
@@ -134,6 +137,7 @@ def zynq_project(design: Design, digest: str) -> Project:
     ports = {"source": StreamPort(design.inputs[0]), "sink": StreamPort(design.outputs[0])}
     values = {"name": design.name, "digest": digest[:8], "edges": len(design.edges), **ports}
     files = {f"zynq/{module}.sv": render(f"zynq/{module}.sv.j2", **values) for module in _MODULES}
+    files[f"zynq/{SPLIT}"] = render(f"zynq/{SPLIT}.j2")
     return Project(files | {"registers.json": json.dumps(register_map(design, digest), indent=1) + "\n"})
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bnn2fpga.ir import Design
+from bnn2fpga import open_flow
+from bnn2fpga.ir import Design, Target
 from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.project import Project
-from bnn2fpga.zynq import zynq_project
+from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.zynq import TOP, zynq_project
 from tests.kernels.designs import conv_net, dense_net, frames_for, outputs_of
 from tests.zynq.board import SIZE, Board, has_icarus
 
-project = pytest.importorskip("bnn2fpga.rtl.project", reason="designs cannot be written as RTL yet")
 pytestmark = pytest.mark.skipif(not has_icarus(), reason="Icarus Verilog (iverilog, vvp) is not installed")
 
 
@@ -22,7 +27,7 @@ pytestmark = pytest.mark.skipif(not has_icarus(), reason="Icarus Verilog (iveril
 def test_a_design_on_the_board(make: Callable[[], Design], tmp_path: Path) -> None:
     """Every byte of the answers, the frames and the stalls of every edge."""
     design = size_fifos(make())
-    core = project.rtl_project(design)
+    core = rtl_project(design)
     whole = Project({**core.files, **zynq_project(design, core.digest).files})
     board = Board.compile(whole, len(design.edges), tmp_path)
     frames = frames_for(design, 4, 0)
@@ -36,3 +41,16 @@ def test_a_design_on_the_board(make: Callable[[], Design], tmp_path: Path) -> No
         outcome = board.run(gap=gap)
         assert (outcome.memory[SIZE // 2 :][: expected.size] == expected).all()
         assert [value for _, value in outcome.reads] == [4, *outcome.stalls] and outcome.statuses == [2]
+
+
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+def test_the_netlist_for_place_and_route(tmp_path: Path) -> None:
+    """With the real yosys: no double outputs, no DSP, and the processing system in it."""
+    design = replace(size_fifos(dense_net((64, 48, 10))), target=Target("pynq-z2", "xc7z020clg400-1", 100.0))
+    (rtl := tmp_path / "01-rtl").mkdir()
+    open_flow.rtl(design, rtl)
+    netlist = tmp_path / "netlist.json"
+    open_flow.synthesize(rtl, TOP, netlist, tmp_path / "yosys.log", OpenXC7())
+    cells = {cell["type"] for cell in json.loads(netlist.read_text())["modules"][TOP]["cells"].values()}
+    assert {"PS7", "BUFG", "LUT5", "LUT6", "CARRY4"} <= cells
+    assert not any(kind.startswith(("DSP", "LUT6_2", "$")) for kind in cells)
