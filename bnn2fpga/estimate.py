@@ -59,7 +59,7 @@ class Estimate:
 def estimate(design: Design, board: Board) -> Estimate:
     """The estimate of a `design` folded for `board`.
 
-    Interval and latency are those of the kernels' loops; the stages of their pipelines are left out.
+    Interval and latency are those of the SystemVerilog, to the cycle; Vitis HLS chooses its own pipelines.
     """
     kernels = tuple(
         KernelEstimate(
