@@ -178,7 +178,7 @@ def _run_rtl(design: Design, integers: Ints, trace: Path | None) -> Ints:
         folder = Path(scratch)
         rtl_project(design).write(folder)
         simulator = RtlSimulator.compile(
-            design, folder, folder / "model", trace=trace is not None, optimize=0 if short else 2
+            design, folder, folder / "model", trace=trace is not None, optimize=0 if short else 1
         )
         result = simulator.run(shaped, gaps=PAUSES, holds=PAUSES, trace=trace)
     return result.outputs[0].reshape(len(integers), -1)

@@ -56,7 +56,7 @@ class RtlSimulator:
 
     @classmethod
     def compile(
-        cls, design: Design, project: Path, folder: Path, trace: bool = False, optimize: int = 2
+        cls, design: Design, project: Path, folder: Path, trace: bool = False, optimize: int = 1
     ) -> RtlSimulator:
         """Compiles project/rtl into `folder`; a ToolError carries the first error.
 
