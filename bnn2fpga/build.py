@@ -101,7 +101,7 @@ class Build:
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
             Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + repr(tools)),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
-            replace(report, needs=(*report.needs, "route")),
+            replace(report, needs=(*report.needs, "synthesis", "route")),
         ]
 
     def _open(self, action: Callable[..., None], *tools: OpenXC7) -> Callable[[Path], None]:

@@ -246,6 +246,8 @@ def verify(
     trunk_bits: TrunkBits = None,
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
+    if trace is not None and not trace.absolute().parent.is_dir():
+        raise ConfigError(f"{trace}: its folder does not exist; make it, or choose another file")
     options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
     pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)

@@ -18,6 +18,7 @@ from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7, call
 from bnn2fpga.tools.prjxray import write_bitstream
+from bnn2fpga.tools.yosys import Synthesis
 from bnn2fpga.zynq import SPLIT, TOP, zynq_project
 
 NETLIST = "netlist.json"
@@ -32,24 +33,30 @@ def rtl(design: Design, folder: Path) -> None:
 
 
 def synthesis(design: Design, folder: Path, tools: OpenXC7) -> None:
-    """The netlist."""
-    synthesize(needed(folder, "rtl"), TOP, folder / NETLIST, folder.parent / "yosys.log", tools)
+    """The netlist, and what it needs of the chip; a BuildError if that is a multiplier."""
+    netlist = folder / NETLIST
+    found = synthesize(needed(folder, "rtl"), TOP, netlist, folder.parent / "yosys.log", tools)
+    if found.dsps:
+        raise BuildError(f"{design.name}: yosys made {found.dsps} DSPs; please report this design")
+    (folder / "synthesis.json").write_text(json.dumps(found.as_dict(), indent=1) + "\n")
 
 
-def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> None:
+def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> Synthesis:
     """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` for 7-series chips, without DSPs.
 
     It runs in rtl/, from where the memory files are read. nextpnr-xilinx takes no wide multiplexers (MUXF7,
     MUXF8) of some shapes, hence -nowidelut. Any net with two drivers is an error.
     """
     files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
+    stat = netlist.with_name("stat.txt")
     script = (
         f"read_verilog -sv {' '.join(files)}; "
         f"synth_xilinx -family xc7 -flatten -nowidelut -nodsp -top {top}; "
         f"techmap -map ../zynq/{SPLIT}; clean; "
-        f'check -assert; write_json "{netlist.absolute()}"'
+        f'check -assert; tee -q -o "{stat.absolute()}" stat; write_json "{netlist.absolute()}"'
     )
     call([tools.tool("yosys"), "-p", script], sources / "rtl", log)
+    return Synthesis.read(stat.read_text())
 
 
 def route(design: Design, folder: Path, tools: OpenXC7) -> None:

@@ -109,6 +109,7 @@ def gather(folders: Mapping[str, Path]) -> dict[str, Any]:
         "estimate": read("fold", "estimate.json"),
         "transformations": read("streamline", "transformations.json") if "streamline" in folders else [],
         "ladder": read("verify", "ladder.json"),
+        "synthesis": read("synthesis", "synthesis.json") if "synthesis" in folders else None,
         "routing": read("route", "route.json") if "route" in folders else None,
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnn2fpga.rtl.popcount import Popcount
 from tests.conftest import Run
 from tests.models import float_onnx, random_data, resize_onnx, small_onnx, text_file, truncated_onnx
 
@@ -171,6 +172,25 @@ def test_levels_that_differ_are_exit_code_4(run: Run, tmp_path: Path) -> None:
         assert code == 4 and "first difference" in out
     finally:
         os.environ["PATH"] = path
+
+
+def test_rtl_that_differs_is_exit_code_4(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A popcount that counts the lanes that differ."""
+    text = Popcount.render
+    monkeypatch.setattr(Popcount, "render", lambda *args: text(*args).replace("= ~(x ^ w)", "= (x ^ w)"))
+    code, out, err = run("verify", small_onnx(tmp_path))
+    assert code == 4 and "RTL differs from numpy" in err and out.count("first difference") == 1
+
+
+def test_verify_writes_waveforms(run: Run, tmp_path: Path) -> None:
+    model = small_onnx(tmp_path)
+    code, out, _ = run("verify", model, "--rtl-frames", 1, "--trace", "waves.vcd")
+    assert code == 0 and "RTL" in out and "1 of 1 frames equal" in out
+    waves = Path("waves.vcd").read_text()
+    assert "$enddefinitions" in waves and "m_axis0_tvalid" in waves and "\n#100\n" in waves
+    code, _, err = run("verify", model, "--trace", "absent/waves.vcd")
+    assert code == 1 or code == 2
+    assert "absent/waves.vcd: its folder does not exist" in err
 
 
 def test_simulate_writes_outputs_and_accuracy(run: Run, tmp_path: Path) -> None:

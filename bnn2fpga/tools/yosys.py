@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,17 @@ class Synthesis:
     """
 
     cells: Mapping[str, int]
-    seconds: float
+
+    @classmethod
+    def read(cls, stat: str) -> Synthesis:
+        """From what yosys' command `stat` prints."""
+        counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", stat, re.MULTILINE)
+        return cls({name: int(count) for name, count in counted})
+
+    def as_dict(self) -> dict[str, float]:
+        """The sums, for JSON."""
+        names = ("luts", "lutram_luts", "flipflops", "bram36", "carry4", "dsps")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def luts(self) -> int:
@@ -97,7 +106,6 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
         "check -assert; "
         f"tee -o {folder / 'stat.txt'} stat; write_verilog -noattr {folder / 'netlist.v'}"
     )
-    start = time.perf_counter()
     command = [find_yosys(), "-l", str(folder / "yosys.log"), "-q", "-p", script]
     done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
     log = (folder / "yosys.log").read_text() if (folder / "yosys.log").is_file() else ""
@@ -108,5 +116,4 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
     fault = next((line for line in log.splitlines() if FAULTS.search(line)), None)
     if fault:
         raise ToolError(f"yosys on {top}: {fault.strip()}")
-    counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", (folder / "stat.txt").read_text(), re.MULTILINE)
-    return Synthesis({name: int(count) for name, count in counted}, time.perf_counter() - start)
+    return Synthesis.read((folder / "stat.txt").read_text())

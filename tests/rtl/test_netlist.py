@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +52,17 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
     synthesis, outputs = run_netlist(design, tmp_path, frames)
     np.testing.assert_array_equal(outputs[0].reshape(20, -1), design.simulate(integers).reshape(20, -1))
     assert synthesis.dsps == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "fps"), [("TFC_1W1A.onnx", 100_000), ("bnnpynq_cnvW1A1.npz", 10_000)])
+def test_networks_fit_the_chip(model: str, fps: float, tmp_path: Path) -> None:
+    """After synthesis, block RAM and all, within four fifths of an xc7z020; CNV takes minutes."""
+    design = compile(shared_file(f"models/{model}"), fps=fps)
+    rtl_project(design, primitives=True).write(tmp_path)
+    start = time.perf_counter()
+    found = synthesize(tmp_path / "rtl", design.name, tmp_path)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    print(f"{design.name}: {time.perf_counter() - start:.0f} s, {most:.1f} GB, {found.as_dict()}")
+    assert found.luts + found.lutram_luts <= 0.8 * 53_200
+    assert found.bram36 <= 140 and found.dsps == 0
