@@ -74,7 +74,7 @@ class RtlSimulator:
         runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if trace else [])]
         generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
         (folder / "all.cpp").write_text(
-            "".join(f'#include "{name}"\n' for name in [*generated, "harness.cpp", *runtime])
+            "".join(f'#include "{name}"\n' for name in [*runtime, *generated, "harness.cpp"])
         )
         executable = folder / "harness"
         command = [find_gcc(), "-std=gnu++20", f"-O{optimize}", "-w", "-pthread", f"-I{include}"]

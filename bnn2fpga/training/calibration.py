@@ -51,9 +51,12 @@ def _scale_input(layer: FractionalConv2d, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _standardize_output(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
-    deviation = y.std(_channels(y)).clamp_min(LEAST_DEVIATION)
-    layer.shift.data.sub_(y.mean(_channels(y)) / layer.gain.data)
-    layer.gain.data.div_(deviation)
+    weight, scale, shift = layer.fold()
+    magnitude, scale, shift = layer.magnitude(weight), scale.flatten(), shift.flatten()
+    sums_deviation = (y.std(_channels(y)) / scale.abs()).clamp_min(LEAST_DEVIATION)
+    sums_mean = (y.mean(_channels(y)) - shift) / scale
+    layer.gain.data.copy_(1 / (magnitude * sums_deviation))
+    layer.shift.data.copy_(-sums_mean * magnitude)
     return layer.forward(*inputs)
 
 

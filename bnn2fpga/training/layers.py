@@ -141,10 +141,14 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         if self.output_scale is not None:
             return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
         tail = (1,) * (weight.dim() - 2)
-        magnitude = self.unit * weight.detach().abs().flatten(1).mean(1).clamp_min(2.0**MIN_EXPONENT)
+        magnitude = self.magnitude(weight)
         scale = power_of_two(self.gain * magnitude)
         shift = scale * on_grid(self.shift / magnitude)
         return Folded(weight, scale.view(-1, *tail), shift.view(-1, *tail))
+
+    def magnitude(self, weight: Tensor) -> Tensor:
+        """m of each output channel (out,), times what one step of the inputs stands for."""
+        return self.unit * weight.detach().abs().flatten(1).mean(1).clamp_min(2.0**MIN_EXPONENT)
 
     def train(self, mode: bool = True) -> "_StandardizedLayer":
         """Entering evaluation, which every Brevitas export does first, freezes the folded constants."""

@@ -1,0 +1,70 @@
+"""After calibration every layer starts centred and of unit variance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bnn2fpga.training.calibration import calibrate
+from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
+from bnn2fpga.training.layers import BinaryConv2d
+from bnn2fpga.training.models import build_model
+
+SMALL = {"width": 4, "halves": 2, "levels": 8}
+
+
+def images() -> Tensor:
+    """64 smooth ones, far from centred."""
+    torch.manual_seed(0)
+    small = torch.rand(64, 3, 4, 4) * 0.5 + 0.4
+    return torch.nn.functional.interpolate(small, scale_factor=2).mul(256).floor() / 256
+
+
+def observed(net: nn.Module, kind: type[nn.Module]) -> list[Tensor]:
+    """The outputs of the layers of `kind`, in order."""
+    outputs: list[Tensor] = []
+
+    def keep(layer: Any, inputs: Any, y: Any) -> None:
+        if isinstance(layer, kind):
+            outputs.append(y)
+
+    handles = [layer.register_forward_hook(keep) for layer in net.modules()]
+    with torch.no_grad():
+        net.train()(images())
+    for handle in handles:
+        handle.remove()
+    return outputs
+
+
+def test_without_batch_norm() -> None:
+    torch.manual_seed(1)
+    net = build_model("wsfracbnn", (3, 8, 8), 10, SMALL)
+    calibrate(net, images())
+    for y in observed(net, BinaryConv2d):
+        assert y.mean((0, 2, 3)).abs().max() < 0.25
+        # scales are powers of two: off by a factor of the square root of 2 at most
+        assert y.std((0, 2, 3)).min() > 0.65 and y.std((0, 2, 3)).max() < 1.55
+    for y in observed(net, RPReLU):
+        assert y.mean((0, 2, 3)).abs().max() < 0.02
+    betas = [layer.beta.item() for layer in net.modules() if isinstance(layer, FractionalConv2d)]
+    assert len(betas) == 6 and 0.5 < min(betas) < max(betas) < 2
+
+
+def test_batch_norm_needs_none() -> None:
+    net = build_model("fracbnn", (3, 8, 8), 10, SMALL)
+    before = {name: value.clone() for name, value in net.named_parameters()}
+    calibrate(net, images())
+    assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
+
+
+@pytest.mark.parametrize("model", ["mlp", "convnet"])
+def test_other_networks(model: str) -> None:
+    torch.manual_seed(1)
+    net = build_model(model, (1, 8, 8), 10, {})
+    digits = images()[:, :1]
+    calibrate(net, digits)
+    with torch.no_grad():
+        assert net(digits).isfinite().all()
