@@ -1,0 +1,73 @@
+"""Trains ResNet-20 with batch norm, without it, and without each of what stands in for it: one table.
+
+Every run gets the same images, epochs and learning rate. Finished runs in the folder are not repeated, so the
+command can be stopped and said again; several at once share the rows with --only.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bnn2fpga.training.config import TrainConfig
+from bnn2fpga.training.data import ImageData, load_images
+from bnn2fpga.training.trainer import CHECKPOINT, read_checkpoint, train
+
+BASE: dict[str, Any] = {"batch": 64, "learning_rate": 3e-3, "schedule": "linear", "shift": 2, "flip": True}
+FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
+ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "fracbnn": ({"model": "fracbnn"}, {}, 2),
+    "wsfracbnn": (FREE, {"alpha": 1.0}, 2),
+    "alpha 1/4": (FREE, {"alpha": 0.25}, 1),
+    "no weight standardization": (FREE, {"alpha": 1.0, "standardized": False}, 1),
+    "no gradient clipping": (FREE | {"clip": None}, {"alpha": 1.0}, 1),
+    "no calibration": (FREE | {"calibrate": 0}, {"alpha": 1.0}, 1),
+}
+"""Changes to the configuration and to the network, and the number of seeds."""
+
+
+def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: Path) -> None:
+    """Trains one row with one seed, unless that is done."""
+    changes, parameters, _ = ROWS[name]
+    config = TrainConfig(
+        data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE, **changes
+    )
+    train(config, data, folder / f"{name.replace('/', '_')}-{seed}")
+
+
+def table(folder: Path) -> None:
+    """Accuracies in per cent, the mean first."""
+    print("| network | test accuracy, % | seeds |\n|---|---:|---|")
+    for name, (_, _, seeds) in ROWS.items():
+        paths = [folder / f"{name.replace('/', '_')}-{seed}" for seed in range(seeds)]
+        kept = [read_checkpoint(path)["epochs"] for path in paths if (path / CHECKPOINT).is_file()]
+        found = [100 * epochs[-1]["test_accuracy"] for epochs in kept]
+        if found:
+            print(f"| {name} | {np.mean(found):.2f} | {', '.join(f'{value:.2f}' for value in found)} |")
+
+
+def main() -> None:
+    """Trains what is missing, then prints the table."""
+    shared = Path(__file__).parents[2] / "shared"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_norm", description=__doc__)
+    parser.add_argument("--data", type=Path, default=shared / "data/cifar10_jpeg.npz")
+    parser.add_argument("--folder", type=Path, default=Path("batch_norm"))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1, help="of one run")
+    parser.add_argument("--only", choices=list(ROWS), nargs="*", default=list(ROWS))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    data = load_images(arguments.data)
+    for name in arguments.only:
+        for seed in range(ROWS[name][2]):
+            run(name, seed, arguments.width, arguments.epochs, data, arguments.folder)
+    table(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
