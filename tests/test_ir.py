@@ -256,11 +256,11 @@ def test_trace_shows_every_edge_in_its_type() -> None:
 
 def test_edges_by_port_number() -> None:
     design = forked()
-    assert [str(edge.target) for edge in design.outgoing("fork")] == ["left[0]", "right[0]"]
+    assert [str(edge.target) for edge in design.outgoing("parted")] == ["left[0]", "right[0]"]
     assert [str(edge.source) for edge in design.outputs] == ["left[0]", "right[0]"]
     assert [str(edge.source) for edge in design.inputs] == ["outside[0]"]
     swapped = replace(design, edges=design.edges[::-1])
-    assert swapped.outgoing("fork") == design.outgoing("fork")
+    assert swapped.outgoing("parted") == design.outgoing("parted")
     assert swapped.outputs == design.outputs
     assert [array.shape for array in outputs_of(design, frames_for(design, 2, 0))] == [(2, 2, 4), (2, 2, 6)]
     assert design["left"].outputs[0].shape == (2, 4)
