@@ -1,4 +1,4 @@
-"""The network that is shipped trained, on the real test images."""
+"""The networks that are shipped trained, on the real test images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import numpy as np
 
 from bnn2fpga import compile, training
 from bnn2fpga.training.data import load_images
+from bnn2fpga.training.digits import load_digits_data
 from tests.networks.shared import shared_file
 
 TRAINED = Path(training.__file__).parent / "trained"
+
+
+def test_digits() -> None:
+    """What `bnn2fpga demo` trains."""
+    data = load_digits_data()
+    design = compile(TRAINED / "digits.onnx", fps=1000)
+    labels = design.run(data.test_images).argmax(axis=1)
+    assert round(100 * (labels == data.test_labels).mean(), 2) == 97.78
 
 
 def test_mnist_convnet() -> None:
