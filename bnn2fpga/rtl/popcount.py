@@ -14,13 +14,13 @@ from functools import cached_property
 
 from bnn2fpga.codegen import render
 
-COUNTERS = "counters.sv"
+COUNTERS = "counters_.sv"
 """The modules that the 7-series body instantiates."""
 
 
 def counters() -> str:
     """The text of COUNTERS."""
-    return render(f"rtl/{COUNTERS}.j2")
+    return render("rtl/counters.sv.j2")
 
 
 @dataclass(frozen=True)

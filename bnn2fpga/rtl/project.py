@@ -16,7 +16,8 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     With `primitives` the popcounts are of 7-series cells, otherwise of their behavioural twins.
     """
     check_names(design)
-    files = {"fifo.sv": render("rtl/fifo.sv.j2"), "top.sv": render("rtl/top.sv.j2", design=design)}
+    # no kernel's name ends in an underscore
+    files = {"fifo_.sv": render("rtl/fifo.sv.j2"), "top_.sv": render("rtl/top.sv.j2", design=design)}
     popcounts: set[Popcount] = set()
     for node in design.nodes:
         kernel = node.kernel

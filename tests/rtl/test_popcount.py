@@ -11,19 +11,13 @@ import numpy as np
 import pytest
 
 from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
+from bnn2fpga.tools.yosys import cell_models
 
 WIDTHS = [*range(1, 17), 27, 32, 36, 63, 64, 65, 100, 128, 300, 512]
 CLOCKS = 60
 
 needs_yosys = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
-
-
-def models() -> Path:
-    """yosys' own models of the cells."""
-    yosys = shutil.which("yosys")
-    assert yosys
-    return Path(yosys).resolve().parent.parent / "share/yosys/xilinx/cells_sim.v"
 
 
 def bench(count: Popcount, x: list[int], w: list[int], valid: list[int], enabled: list[int]) -> str:
@@ -67,7 +61,7 @@ def test_both_bodies_count(masked: bool, tmp_path: Path) -> None:
             (tmp_path / "bench.v").write_text(bench(count, *words, enabled))
             (tmp_path / "count.sv").write_text(count.render(primitives))
             (tmp_path / COUNTERS).write_text(counters())
-            sources = ["bench.v", "count.sv", *([COUNTERS, str(models())] if primitives else [])]
+            sources = ["bench.v", "count.sv", *([COUNTERS, str(cell_models())] if primitives else [])]
             command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
             subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
             printed = subprocess.run(["vvp", "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -86,7 +80,7 @@ def test_both_bodies_are_proven_equal(bits: int, masked: bool, tmp_path: Path) -
         (tmp_path / f"{name}.sv").write_text(count.render(primitives).replace(count.name, name))
     (tmp_path / COUNTERS).write_text(counters())
     script = (
-        f"read_verilog -sv gold.sv gate.sv {COUNTERS}; read_verilog {models()}; "
+        f"read_verilog -sv gold.sv gate.sv {COUNTERS}; read_verilog {cell_models()}; "
         "proc; hierarchy -check; flatten gold; flatten gate; opt; miter -equiv -flatten gold gate both; "
         f"hierarchy -top both; opt; sat -verify -set in_en 1 "
         f"-seq {count.stages} -tempinduct -prove trigger 0 both"

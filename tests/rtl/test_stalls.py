@@ -26,7 +26,7 @@ PAUSING = """\
 
 def with_pauses(files: dict[str, str]) -> Project:
     """FIFOs that at random say that they are full, or empty."""
-    text = files["rtl/fifo.sv"]
+    text = files["rtl/fifo_.sv"]
     for old, new in (
         ("    wire push, pop;\n", "    wire push, pop;\n" + PAUSING),
         ("in_ready = count != DEPTH;", "in_ready = count != DEPTH && takes;"),
@@ -37,7 +37,7 @@ def with_pauses(files: dict[str, str]) -> Project:
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
-    return Project(files | {"rtl/fifo.sv": text})
+    return Project(files | {"rtl/fifo_.sv": text})
 
 
 @pytest.mark.parametrize("seed", range(4))
