@@ -48,15 +48,14 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
     MUXF8) of some shapes, hence -nowidelut. Any net with two drivers is an error.
     """
     files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
-    stat = netlist.with_name("stat.txt")
     script = (
         f"read_verilog -sv {' '.join(files)}; "
         f"synth_xilinx -family xc7 -flatten -nowidelut -nodsp -top {top}; "
         f"techmap -map ../zynq/{SPLIT}; clean; "
-        f'check -assert; tee -q -o "{stat.absolute()}" stat; write_json "{netlist.absolute()}"'
+        f'check -assert; stat; write_json "{netlist.absolute()}"'
     )
     call([tools.tool("yosys"), "-p", script], sources / "rtl", log)
-    return Synthesis.read(stat.read_text())
+    return Synthesis.read(log.read_text())
 
 
 def route(design: Design, folder: Path, tools: OpenXC7) -> None:

@@ -48,9 +48,10 @@ class Synthesis:
     cells: Mapping[str, int]
 
     @classmethod
-    def read(cls, stat: str) -> Synthesis:
-        """From what yosys' command `stat` prints."""
-        counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", stat, re.MULTILINE)
+    def read(cls, log: str) -> Synthesis:
+        """From the last of what yosys' command `stat` prints into a log."""
+        last = log.rpartition("Printing statistics")[2]
+        counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", last, re.MULTILINE)
         return cls({name: int(count) for name, count in counted})
 
     def as_dict(self) -> dict[str, float]:
@@ -90,7 +91,7 @@ class Synthesis:
 
 
 def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) -> Synthesis:
-    """Synthesizes module `top` of sources/*.sv; leaves netlist.v, stat.txt and yosys.log in `folder`.
+    """Synthesizes module `top` of sources/*.sv; leaves netlist.v and yosys.log in `folder`.
 
     Out of context: no pads. Memory files are read from `sources`. Without `block_ram` memories are of LUTs,
     as yosys has no model of block RAM to simulate the netlist with. Raises a ToolError for a failure, a
@@ -104,7 +105,7 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
     script = (
         f"read_verilog -sv {names}; {before}synth_xilinx -family xc7 -flatten {options} -top {top}; "
         "check -assert; "
-        f"tee -o {folder / 'stat.txt'} stat; write_verilog -noattr {folder / 'netlist.v'}"
+        f'stat; write_verilog -noattr "{folder / "netlist.v"}"'
     )
     command = [find_yosys(), "-l", str(folder / "yosys.log"), "-q", "-p", script]
     done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
@@ -116,4 +117,4 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
     fault = next((line for line in log.splitlines() if FAULTS.search(line)), None)
     if fault:
         raise ToolError(f"yosys on {top}: {fault.strip()}")
-    return Synthesis.read((folder / "stat.txt").read_text())
+    return Synthesis.read(log)

@@ -52,9 +52,9 @@ Info:      setup  0.05  9.21 Setup core.c_FDRE_Q.D
 Warning: Max frequency for clock   'clk': 108.54 MHz (PASS at 100.00 MHz)
 """
 YOSYS = """out=$(printf %s "$2" | sed 's/.*write_json "\\([^"]*\\)".*/\\1/')
-stat=$(printf %s "$2" | sed 's/.*tee -q -o "\\([^"]*\\)".*/\\1/')
 echo '{}' > "$out"
-echo '     LUT6                          12' > "$stat"
+echo 'Printing statistics.'
+echo '     LUT6                          12'
 """
 NEXTPNR = """cat "$(dirname "$0")/log"
 while [ $# -gt 1 ]; do case $1 in --fasm) echo routed > "$2";; esac; shift; done
