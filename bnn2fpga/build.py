@@ -90,10 +90,12 @@ class Build:
     def _flow_steps(self, version: str) -> list[Step]:
         """What the chosen flow does after `verify`, and the report."""
         report = Step("report", self.report, ("fold", "verify"), version)
-        rtl = Step("rtl", self._open(open_flow.rtl), ("fold", "hls", "verify"), version)
         if self.config.flow == "vitis":
             return [report]
-        if self.config.flow == "sim":
+        primitives = self.config.flow == "openxc7"
+        action = self._open(open_flow.rtl, primitives)
+        rtl = Step("rtl", action, ("fold", "hls", "verify"), f"{version}{primitives}")
+        if not primitives:
             return [rtl, report]
         tools = self.config.openxc7
         return [
@@ -104,9 +106,9 @@ class Build:
             replace(report, needs=(*report.needs, "synthesis", "route")),
         ]
 
-    def _open(self, action: Callable[..., None], *tools: OpenXC7) -> Callable[[Path], None]:
+    def _open(self, action: Callable[..., None], *settings: OpenXC7 | bool) -> Callable[[Path], None]:
         """`action` of the open flow, on the folded design."""
-        return lambda folder: action(self.pipeline.folded, folder, *tools)
+        return lambda folder: action(self.pipeline.folded, folder, *settings)
 
     def bitstream(self, folder: Path) -> None:
         """The bitstream, its register map, and the configuration that repeats this build."""

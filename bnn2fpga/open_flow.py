@@ -16,18 +16,18 @@ from bnn2fpga.ir import Design, Target
 from bnn2fpga.project import Project
 from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
-from bnn2fpga.tools.openxc7 import OpenXC7, call
+from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
-from bnn2fpga.tools.yosys import Synthesis
+from bnn2fpga.tools.yosys import Synthesis, run_yosys
 from bnn2fpga.zynq import SPLIT, TOP, zynq_project
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
 
 
-def rtl(design: Design, folder: Path) -> None:
-    """The core's files and those of the Zynq around it."""
-    core = rtl_project(design, primitives=True)
+def rtl(design: Design, folder: Path, primitives: bool = True) -> None:
+    """The core's files and those of the Zynq around it; without `primitives` any simulator reads them."""
+    core = rtl_project(design, primitives)
     around = zynq_project(design, core.digest)
     Project({**core.files, **around.files}).write(folder)
 
@@ -42,20 +42,13 @@ def synthesis(design: Design, folder: Path, tools: OpenXC7) -> None:
 
 
 def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> Synthesis:
-    """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` for 7-series chips, without DSPs.
+    """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` into `netlist` (JSON).
 
-    It runs in rtl/, from where the memory files are read. nextpnr-xilinx takes no wide multiplexers (MUXF7,
-    MUXF8) of some shapes, hence -nowidelut. Any net with two drivers is an error.
+    It runs in rtl/, from where the memory files are read.
     """
     files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
-    script = (
-        f"read_verilog -sv {' '.join(files)}; "
-        f"synth_xilinx -family xc7 -flatten -nowidelut -nodsp -top {top}; "
-        f"techmap -map ../zynq/{SPLIT}; clean; "
-        f'check -assert; stat; write_json "{netlist.absolute()}"'
-    )
-    call([tools.tool("yosys"), "-p", script], sources / "rtl", log)
-    return Synthesis.read(log.read_text())
+    finish = f'techmap -map ../zynq/{SPLIT}; clean; check -assert; stat; write_json "{netlist.absolute()}"'
+    return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
 
 
 def route(design: Design, folder: Path, tools: OpenXC7) -> None:

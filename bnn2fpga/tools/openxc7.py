@@ -1,14 +1,11 @@
-"""Where the openXC7 tools and their databases lie, and how one of them is run.
+"""Where the openXC7 tools and their databases lie.
 
 https://github.com/openXC7: yosys, nextpnr-xilinx, prjxray's fasm2frames and xc7frames2bit.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -65,32 +62,6 @@ class OpenXC7(BaseModel):
         return _existing(
             "part_file", self.part_file or self.family() / part / "part.yaml", "it is in prjxray-db"
         )
-
-
-def call(command: Sequence[str | Path], folder: Path, log: Path, output: Path | None = None) -> str:
-    """Runs a tool in `folder`; gives what it printed, which is in `log` also if the tool fails.
-
-    With `output`, standard output goes to that file instead. A ToolError carries the first line that names
-    an error, or else the last one.
-    """
-    name = Path(command[0]).name
-    with log.open("w+", encoding="utf-8", errors="replace") as printed:
-        try:
-            if output is None:
-                done = subprocess.run(command, cwd=folder, stdout=printed, stderr=printed, check=False)
-            else:
-                with output.open("wb") as file:
-                    done = subprocess.run(command, cwd=folder, stdout=file, stderr=printed, check=False)
-        except OSError as error:
-            raise ToolError(f"{command[0]}: {error.strerror or error}; check the table [openxc7]") from error
-        printed.seek(0)
-        text = printed.read()
-    if done.returncode:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        reason = next((line for line in lines if re.search(r"\berror\b", line, re.I)), "")
-        reason = reason or (lines[-1] if lines else f"exit code {done.returncode}")
-        raise ToolError(f"{name} failed: {reason}; all it printed is in {log}")
-    return text
 
 
 def _existing(field: str, path: Path | None, how: str) -> Path:

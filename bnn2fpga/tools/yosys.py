@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bnn2fpga.errors import ToolError
+from bnn2fpga.tools.call import call
 
 FAULTS = re.compile(r"(?<!No )[Ll]atch inferred|multiple conflicting drivers|unmapped|used but has no driver")
 """Lines of the log that a correct design does not cause."""
@@ -93,28 +93,40 @@ class Synthesis:
 def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) -> Synthesis:
     """Synthesizes module `top` of sources/*.sv; leaves netlist.v and yosys.log in `folder`.
 
-    Out of context: no pads. Memory files are read from `sources`. Without `block_ram` memories are of LUTs,
-    as yosys has no model of block RAM to simulate the netlist with. Raises a ToolError for a failure, a
-    latch, a net of two drivers or of none.
+    Memory files are read from `sources`. Without `block_ram` memories are of LUTs, as yosys has no model of
+    block RAM to simulate the netlist with. Raises what `run_yosys` does.
     """
-    names = " ".join(sorted(path.name for path in sources.glob("*.sv")))
-    options, before = "-noiopad -nodsp -nowidelut", ""
-    if not block_ram:
-        options, before = f"{options} -nobram", "setattr -unset ram_style */m:*; "
-    folder = folder.resolve()
+    names, folder = sorted(path.name for path in sources.glob("*.sv")), folder.resolve()
+    write = f'write_verilog -noattr "{folder / "netlist.v"}"'
+    log, yosys = folder / "yosys.log", find_yosys()
+    if block_ram:
+        return run_yosys(yosys, sources, names, top, write, log)
+    return run_yosys(yosys, sources, names, top, write, log, "setattr -unset ram_style */m:*; ", "-nobram")
+
+
+def run_yosys(
+    yosys: str,
+    folder: Path,
+    names: Sequence[str],
+    top: str,
+    finish: str,
+    log: Path,
+    before: str = "",
+    options: str = "",
+) -> Synthesis:
+    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs or wide multiplexers.
+
+    nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys runs in `folder`, does `before` with what
+    it has read and `finish` with the netlist. Raises a ToolError for a failure, a latch, a net of two
+    drivers or of none.
+    """
     script = (
-        f"read_verilog -sv {names}; {before}synth_xilinx -family xc7 -flatten {options} -top {top}; "
-        "check -assert; "
-        f'stat; write_verilog -noattr "{folder / "netlist.v"}"'
+        f"read_verilog -sv {' '.join(names)}; {before}"
+        f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut {options} -top {top}; "
+        f"check -assert; stat; {finish}"
     )
-    command = [find_yosys(), "-l", str(folder / "yosys.log"), "-q", "-p", script]
-    done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
-    log = (folder / "yosys.log").read_text() if (folder / "yosys.log").is_file() else ""
-    lines = (done.stderr + done.stdout).strip().splitlines()
-    if done.returncode:
-        error = next((line for line in lines if "ERROR" in line), f"exit code {done.returncode}")
-        raise ToolError(f"yosys failed on {top}: {error}")
-    fault = next((line for line in log.splitlines() if FAULTS.search(line)), None)
+    text = call([yosys, "-p", script], folder, log, of=top)
+    fault = next((line for line in text.splitlines() if FAULTS.search(line)), None)
     if fault:
-        raise ToolError(f"yosys on {top}: {fault.strip()}")
-    return Synthesis.read(log)
+        raise ToolError(f"yosys on {top}: {fault.strip()}; all it printed is in {log}")
+    return Synthesis.read(text)

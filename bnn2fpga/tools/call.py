@@ -1,0 +1,38 @@
+"""Runs a tool whose output is worth keeping."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnn2fpga.errors import ToolError
+
+
+def call(
+    command: Sequence[str | Path], folder: Path, log: Path, output: Path | None = None, of: str = ""
+) -> str:
+    """Runs a tool in `folder`; gives what it printed, which is in `log` also if the tool fails.
+
+    With `output`, standard output goes to that file instead. A ToolError carries the first line that names
+    an error, or else the last one, and says `of` what.
+    """
+    name = Path(command[0]).name
+    with log.open("w+", encoding="utf-8", errors="replace") as printed:
+        try:
+            if output is None:
+                done = subprocess.run(command, cwd=folder, stdout=printed, stderr=printed, check=False)
+            else:
+                with output.open("wb") as file:
+                    done = subprocess.run(command, cwd=folder, stdout=file, stderr=printed, check=False)
+        except OSError as error:
+            raise ToolError(f"{command[0]}: {error.strerror or error}; check the table [openxc7]") from error
+        printed.seek(0)
+        text = printed.read()
+    if done.returncode:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        reason = next((line for line in lines if re.search(r"\berror\b", line, re.I)), "")
+        reason = reason or (lines[-1] if lines else f"exit code {done.returncode}")
+        raise ToolError(f"{name} failed{of and f' on {of}'}: {reason}; all it printed is in {log}")
+    return text
