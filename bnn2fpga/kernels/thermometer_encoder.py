@@ -12,7 +12,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import Layer, Spread
-from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, steps_bits, threshold_type
+from bnn2fpga.rtl.rom import Rom, StepTable, field_bits, lanes_rom
 from bnn2fpga.steps import Steps
 
 
@@ -91,14 +91,9 @@ class ThermometerEncoder(Kernel):
         return 2
 
     @property
-    def threshold_type(self) -> IntType:
-        """Of the thresholds in the memory."""
-        return threshold_type(self.source_type)
-
-    @property
-    def step_bits(self) -> int:
-        """Base, thresholds and signs of one output in a word of the memory."""
-        return steps_bits(self.steps, self.source_type).shape[1]
+    def step_table(self) -> StepTable:
+        """What the memory holds, besides places."""
+        return StepTable(self.steps, self.source_type)
 
     @property
     def place_bits(self) -> int:
@@ -108,17 +103,12 @@ class ThermometerEncoder(Kernel):
     @property
     def lane_bits(self) -> int:
         """One output's part of a word: its steps, then its place."""
-        return self.step_bits + self.place_bits
+        return self.step_table.width + self.place_bits
 
     @property
     def roms(self) -> Mapping[str, Rom]:
-        return {
-            "steps": lanes_rom(
-                self.lanes,
-                steps_bits(self.steps, self.source_type),
-                field_bits(self.channels, self.place_bits),
-            )
-        }
+        places = field_bits(self.channels, self.place_bits)
+        return {"steps": lanes_rom(self.lanes, self.step_table.bits, places)}
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0][..., self.channels]),)

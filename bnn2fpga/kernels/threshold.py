@@ -10,7 +10,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
 from bnn2fpga.kernel import LockStep, Resources, memory
 from bnn2fpga.layers import Layer, Map
-from bnn2fpga.rtl.rom import Rom, lanes_rom, steps_bits, threshold_type
+from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom
 from bnn2fpga.steps import Steps
 
 
@@ -56,18 +56,13 @@ class Threshold(LockStep):
         return 2
 
     @property
-    def threshold_type(self) -> IntType:
-        """Of the thresholds in the memory."""
-        return threshold_type(self.source_type)
-
-    @property
-    def lane_bits(self) -> int:
-        """One channel's part of a word of the memory."""
-        return self.roms["steps"].width // self.pe
+    def step_table(self) -> StepTable:
+        """What the memory holds."""
+        return StepTable(self.steps, self.source_type)
 
     @property
     def roms(self) -> Mapping[str, Rom]:
-        return {"steps": lanes_rom(self.pe, steps_bits(self.steps, self.source_type))}
+        return {"steps": lanes_rom(self.pe, self.step_table.bits)}
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0]),)

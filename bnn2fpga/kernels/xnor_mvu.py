@@ -50,9 +50,5 @@ class XnorMvu(MatrixVector):
         return (Popcount(self.simd, self.masked),)
 
     @property
-    def product_stages(self) -> int:
-        return self.popcounts[0].stages
-
-    @property
     def luts_per_product(self) -> float:
         return 3.4 if self.masked else 2.0

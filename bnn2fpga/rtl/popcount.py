@@ -62,7 +62,7 @@ class Popcount:
 
 @dataclass(frozen=True)
 class Cell:
-    """One instance of a module of COUNTERS, or an adder: `inputs` to `outputs`, lowest bit first."""
+    """One instance of a module of COUNTERS: `inputs` to `outputs`, lowest bit first."""
 
     module: str
     inputs: tuple[str, ...]

@@ -6,6 +6,7 @@ from bnn2fpga.codegen import check_names, render
 from bnn2fpga.ir import Design
 from bnn2fpga.project import Project
 from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
+from bnn2fpga.rtl.rom import LUT_DEPTH
 
 FOLDER = "rtl"
 
@@ -17,7 +18,10 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     """
     check_names(design)
     # no kernel's name ends in an underscore
-    files = {"fifo_.sv": render("rtl/fifo.sv.j2"), "top_.sv": render("rtl/top.sv.j2", design=design)}
+    files = {
+        "fifo_.sv": render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH),
+        "top_.sv": render("rtl/top.sv.j2", design=design),
+    }
     popcounts: set[Popcount] = set()
     for node in design.nodes:
         kernel = node.kernel

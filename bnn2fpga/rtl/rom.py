@@ -69,21 +69,44 @@ def lanes_rom(lanes: int, *fields: Bits) -> Rom:
     return Rom.of_bits(together.reshape(len(together) // lanes, -1))
 
 
+def ram_style(depth: int, width: int) -> str:
+    """The ram_style attribute of a memory that is written."""
+    return "distributed" if in_luts(depth, width) else "block"
+
+
 def threshold_type(source: IntType) -> IntType:
     """Of thresholds for numbers of type `source`: one that is never reached lies just above them."""
     return IntType.holding(source.low, source.high + 1)
 
 
-def steps_bits(steps: Steps, source: IntType) -> Bits:
-    """A channel's base level, its thresholds and, unless all steps rise, its signs: (channels, bits).
+@dataclass(frozen=True, eq=False)
+class StepTable:
+    """Step functions of numbers of type `source`, as a memory keeps and the macro `activate` reads them."""
 
-    Levels and signs have the output's bits and are added up modulo 2^bits. The low end of the output type
-    is in the base.
-    """
-    width = steps.output.bits
-    base = steps.base + (0 if steps.output.bipolar else steps.output.low)
-    thresholds = np.clip(steps.thresholds, source.low, source.high + 1)
-    fields = [field_bits(base, width), field_bits(thresholds, threshold_type(source).bits)]
-    if not steps.rising:
-        fields.append(field_bits(steps.signs, width))
-    return np.concatenate([field.reshape(steps.channels, -1) for field in fields], axis=1)
+    steps: Steps
+    source: IntType
+
+    @property
+    def threshold_type(self) -> IntType:
+        """Of the thresholds."""
+        return threshold_type(self.source)
+
+    @property
+    def width(self) -> int:
+        """Bits of one channel."""
+        return self.bits.shape[1]
+
+    @property
+    def bits(self) -> Bits:
+        """A channel's base level, its thresholds and, unless all steps rise, its signs: (channels, width).
+
+        Levels and signs have the output's bits and are added up modulo 2^bits. The low end of the output
+        type is in the base.
+        """
+        steps, width = self.steps, self.steps.output.bits
+        base = steps.base + (0 if steps.output.bipolar else steps.output.low)
+        thresholds = np.clip(steps.thresholds, self.source.low, self.source.high + 1)
+        fields = [field_bits(base, width), field_bits(thresholds, self.threshold_type.bits)]
+        if not steps.rising:
+            fields.append(field_bits(steps.signs, width))
+        return np.concatenate([field.reshape(steps.channels, -1) for field in fields], axis=1)
