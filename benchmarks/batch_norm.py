@@ -22,10 +22,9 @@ FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {"alpha": 1.0}, 2),
+    "no gradient clipping": (FREE | {"clip": None}, {"alpha": 1.0}, 1),
+    "no weight standardization": (FREE, {"alpha": 1.0, "standardized": False}, 1),
     "alpha 1/4": (FREE, {"alpha": 0.25}, 1),
-    "alpha 2": (FREE, {"alpha": 2.0}, 2),
-    "alpha 2, no weight standardization": (FREE, {"alpha": 2.0, "standardized": False}, 1),
-    "alpha 2, no gradient clipping": (FREE | {"clip": None}, {"alpha": 2.0}, 1),
 }
 """Changes to the configuration and to the network, and the number of seeds."""
 
