@@ -17,7 +17,7 @@ class KernelEstimate:
 
     name: str
     kernel: str
-    folding: dict[str, int]
+    folding: dict[str, int | str]
     stream: str
     cycles: int
     resources: Resources

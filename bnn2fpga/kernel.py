@@ -95,7 +95,7 @@ class Kernel(ABC):
     """The fields that a folding sets; none for a kernel whose lanes follow from its neighbours."""
 
     @property
-    def folding(self) -> dict[str, int]:
+    def folding(self) -> dict[str, int | str]:
         """The folding as field values."""
         return {name: getattr(self, name) for name in self.folding_fields}
 

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
 from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
 from bnn2fpga.layers import dot_range
-from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom, ram_style, type_bits
+from bnn2fpga.rtl.rom import LUT_BITS, Rom, StepTable, Store, in_logic, lanes_rom, ram_style, type_bits
 from bnn2fpga.steps import Steps
+
+STORES: tuple[Store, ...] = ("logic", "block")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,8 @@ class MatrixVector(Kernel):
     """weights (M, K) times each vector of a (…, K) stream, then the steps if there are any.
 
     `pe` rows and `simd` columns are computed in each cycle: the vector is read once, in K/simd beats,
-    and kept for the M/pe passes over it. Row n lies in processing element n % pe.
+    and kept for the M/pe passes over it. Row n lies in processing element n % pe. `weights_in` says what
+    memory the weights lie in.
     """
 
     source_shape: tuple[int, ...]
@@ -33,6 +36,9 @@ class MatrixVector(Kernel):
     steps: Steps | None = None
     pe: int = 1
     simd: int = 1
+    weights_in: Store = "auto"
+
+    folding_fields = ("pe", "simd", "weights_in")
 
     def __post_init__(self) -> None:
         check_folding("pe", self.pe, self.rows, "channels")
@@ -138,7 +144,13 @@ class MatrixVector(Kernel):
                     simd * self.source_type.bits, pe * self.output_type.bits, simd * self.weight_type.bits
                 )
                 if wide <= WIDEST_BEAT:
-                    yield replace(self, pe=pe, simd=simd)
+                    yield from replace(self, pe=pe, simd=simd)._stores()
+
+    def _stores(self) -> Iterator[Self]:
+        """This folding with its weights in LUTs and, where they are worth it, in block RAM."""
+        worth_it = self.tiles > 1 and self.weights.size * self.weight_type.bits > LUT_BITS
+        for store in STORES if worth_it else STORES[:1]:
+            yield replace(self, weights_in=store)
 
     # what the templates read
 
@@ -165,7 +177,7 @@ class MatrixVector(Kernel):
     def roms(self) -> Mapping[str, Rom]:
         bits = type_bits(self.weights, self.weight_type)
         tiled = bits.reshape(self.row_folds, self.pe, self.column_folds, -1).transpose(0, 2, 1, 3)
-        tables = {"tiles": Rom.of_bits(tiled.reshape(self.tiles, -1))}
+        tables = {"tiles": Rom.of_bits(tiled.reshape(self.tiles, -1), self.weights_in)}
         if self.step_table:
             tables["steps"] = lanes_rom(self.pe, self.step_table.bits)
         return tables

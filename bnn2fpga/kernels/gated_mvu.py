@@ -32,7 +32,6 @@ class GatedMvu(MatrixVector):
 
     summary = "gated fractional matrix-vector unit: 2-bit inputs, the low bits gated by the high bits' sum"
     template = "gated_mvu"
-    folding_fields = ("pe", "simd")
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

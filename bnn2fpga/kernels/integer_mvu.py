@@ -21,7 +21,6 @@ class IntegerMvu(MatrixVector):
         "integer-activation, 1 or 2 bit weight matrix-vector unit (8-bit first layers), fused thresholds"
     )
     template = "integer_mvu"
-    folding_fields = ("pe", "simd")
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

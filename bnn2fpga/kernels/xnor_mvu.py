@@ -22,7 +22,6 @@ class XnorMvu(MatrixVector):
 
     summary = "XNOR-popcount matrix-vector unit, fused thresholds; bipolar or zero-padded bipolar input"
     template = "xnor_mvu"
-    folding_fields = ("pe", "simd")
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,15 @@ LUT_BITS = 2048
 """A smaller memory is not worth a block RAM."""
 
 
+Store = Literal["auto", "block", "logic"]
+"""What constants lie in: block RAM or the LUTs of the logic that uses them; `auto` is by their size."""
+
+
+def in_logic(store: Store, depth: int, width: int) -> bool:
+    """Whether constants of `depth` words of `width` bits become LUTs."""
+    return store == "logic" or depth == 1 or (store == "auto" and in_luts(depth, width))
+
+
 def in_luts(depth: int, width: int) -> bool:
     """Whether a memory of `depth` words of `width` bits belongs into LUTs rather than block RAM."""
     return depth <= LUT_DEPTH or depth * width <= LUT_BITS
@@ -25,16 +35,17 @@ def in_luts(depth: int, width: int) -> bool:
 
 @dataclass(frozen=True)
 class Rom:
-    """`words` of `width` bits; the first one at address 0."""
+    """`words` of `width` bits; the first one at address 0. `store` says what they lie in."""
 
     width: int
     words: tuple[int, ...]
+    store: Store = "auto"
 
     @classmethod
-    def of_bits(cls, bits: Bits) -> Rom:
+    def of_bits(cls, bits: Bits, store: Store = "auto") -> Rom:
         """From single bits (depth, width), bit 0 of a word first."""
         packed = np.packbits(bits, axis=-1, bitorder="little")
-        return cls(bits.shape[1], tuple(int.from_bytes(word.tobytes(), "little") for word in packed))
+        return cls(bits.shape[1], tuple(int.from_bytes(word.tobytes(), "little") for word in packed), store)
 
     @property
     def depth(self) -> int:
@@ -44,7 +55,7 @@ class Rom:
     @property
     def style(self) -> str:
         """The ram_style attribute: the kind of memory that synthesis takes."""
-        return "logic" if in_luts(self.depth, self.width) else "block"
+        return "logic" if in_logic(self.store, self.depth, self.width) else "block"
 
     @property
     def text(self) -> str:
