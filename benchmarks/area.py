@@ -1,7 +1,7 @@
 """Synthesizes every kind of kernel over a sweep of shapes and foldings, and fits bnn2fpga's estimate to it.
 
-The kernels are those of the tests' contracts, of CNV and of the networks in ../shared, where that is. Measured
-kernels are kept in area.json and not synthesized again while their SystemVerilog stays the same.
+The kernels are those of the tests' contracts and of the networks in ../shared, where that is. Measured ones
+are kept in area.json and not synthesized again while their SystemVerilog stays the same.
 """
 
 from __future__ import annotations
@@ -9,25 +9,28 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import random
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice, product, zip_longest
 from math import log2
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from rich.progress import track
+from scipy.optimize import nnls
 
-from bnn2fpga.errors import FoldingError
+from bnn2fpga.area import FITTED, LUT_DEPTH, fifo_parts
+from bnn2fpga.codegen import render
 from bnn2fpga.ir import Design
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.passes.fold import fold
-from bnn2fpga.boards import load_board
-from bnn2fpga.passes.widths import without_converters
+from bnn2fpga.passes.widths import converters, without_converters
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.project import Project
 from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.yosys import synthesize
 from tests.contract import side_by_side
@@ -35,11 +38,17 @@ from tests.rtl.cases import contracts
 
 MEASURED = Path(__file__).with_name("area.json")
 NETWORKS = ("TFC_1W1A.onnx", "bnnpynq_lfcW1A1.npz", "bnnpynq_cnvW1A1.npz", "fracnet_cifar10.npz")
-RATES = (300.0, 1000.0, 3000.0, 10_000.0)
 LARGEST = 2048
 """Products a clock, or bits of a beat, of a kernel in the sweep."""
 MEMORY = 300_000
 """Bits of constants in LUTs, likewise; yosys takes minutes for more."""
+
+FIFO_DEPTHS = (2, 3, 5, 8, 12, 16, 24, 32, 50, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 3000, 4096)
+SMALL = 100
+"""LUTs; of kernels with less, it does not matter how far off the estimate is in per cent."""
+
+Row = dict[str, Any]
+"""A measured kernel as area.json keeps it."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +75,35 @@ class Sample:
         """Bits of constants that lie in LUTs."""
         return sum(rom.depth * rom.width for rom in self.kernel.roms.values() if rom.style == "logic")
 
+    @property
+    def key(self) -> str:
+        """In an order that has nothing to do with shapes."""
+        ports = self.kernel.inputs + self.kernel.outputs
+        return hashlib.sha256(f"{self.kind} {ports} {self.kernel.folding} {self.source}".encode()).hexdigest()
+
+    @property
+    def facts(self) -> Row:
+        """What it is, and how much of what it counts."""
+        return {
+            "kind": self.kind,
+            "source": self.source,
+            "folding": self.kernel.folding,
+            "parts": self.kernel.every_part,
+            "memories": [asdict(memory) for memory in self.kernel.memories],
+        }
+
     def files(self) -> dict[str, str]:
         """Its SystemVerilog."""
         files = rtl_project(side_by_side([self.kernel]), primitives=True).files
         return {name: text for name, text in files.items() if not name.endswith(("top_.sv", "fifo_.sv"))}
 
-    def measure(self) -> dict[str, Any]:
-        """What yosys needs for it alone, with the digest of what it read."""
-        files = self.files()
-        with TemporaryDirectory() as folder:
-            for name, text in files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(text)
-            found = synthesize(Path(folder, "rtl"), "k0", Path(folder))
-        return {"digest": digest(files)} | found.as_dict()
+
+def measure(files: dict[str, str], top: str) -> Row:
+    """What yosys needs for module `top`, with the digest of what it read."""
+    with TemporaryDirectory() as folder:
+        Project(files).write(Path(folder))
+        found = synthesize(Path(folder, "rtl"), top, Path(folder))
+    return {"digest": digest(files)} | found.as_dict()
 
 
 def digest(files: dict[str, str]) -> str:
@@ -96,56 +119,106 @@ def networks(folder: Path) -> Iterator[tuple[str, Design]]:
 
 
 def candidates(folder: Path) -> Iterator[Sample]:
-    """Every kernel at every folding."""
+    """Every kernel at every folding, and the width converters that these would need."""
     for contract in contracts():
         for kernel, _ in contract.collected():
             yield from (Sample("contract", folded) for folded in kernel.foldings())
     for name, design in networks(folder):
-        for node in without_converters(design)[0]:
-            yield from (Sample(f"{name} {node.name}", folded) for folded in node.kernel.foldings())
-        for rate in RATES:
-            try:
-                folded = fold(design, load_board("pynq-z2"), 100, rate)
-            except FoldingError:
-                continue
-            yield from (Sample(f"{name} {node.name} {rate:g}", node.kernel) for node in folded.nodes)
+        nodes, edges = without_converters(design)
+        foldings = {node.name: list(node.kernel.foldings()) for node in nodes}
+        for node in nodes:
+            yield from (Sample(f"{name} {node.name}", folded) for folded in foldings[node.name])
+        for edge in edges:
+            ends = product(foldings.get(edge.source.node or "", ()), foldings.get(edge.target.node or "", ()))
+            for source, target in ends:
+                have, wanted = source.outputs[edge.source.index], target.inputs[edge.target.index]
+                yield from (Sample(f"{name} {edge.target}", one) for one in converters(have, wanted))
 
 
 def chosen(folder: Path, count: int) -> list[Sample]:
-    """At most `count` of a kind, of all sizes alike; the same ones every time."""
-    random.seed(0)
-    bins: dict[str, dict[int, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    """About `count` of a kind, of all sizes alike, twice as many matrix-vector units."""
+    bins: dict[str, dict[int, dict[str, Sample]]] = defaultdict(lambda: defaultdict(dict))
     for sample in candidates(folder):
         if sample.size <= LARGEST:
-            bins[sample.kind][int(log2(sample.size))].append(sample)
+            bins[sample.kind][int(log2(sample.size))][sample.key] = sample
     samples = []
     for kind in sorted(bins):
-        rows = [random.sample(bins[kind][size], len(bins[kind][size])) for size in sorted(bins[kind])]
-        seen: set[str] = set()
-        wanted = count * (2 if issubclass(type(rows[0][0].kernel), MatrixVector) else 1)
-        while len(seen) < wanted and any(rows):
-            for row in rows:
-                sample = row.pop() if row else None
-                if sample and str(sample.kernel) not in seen and sample.constants <= MEMORY:
-                    seen.add(str(sample.kernel))
-                    samples.append(sample)
-    random.shuffle(samples)
-    return samples
+        sizes = [[own[key] for key in sorted(own)] for _, own in sorted(bins[kind].items())]
+        turns = (sample for turn in zip_longest(*sizes) for sample in turn if sample)
+        wanted = count * (2 if isinstance(sizes[0][0].kernel, MatrixVector) else 1)
+        samples += list(islice((sample for sample in turns if sample.constants <= MEMORY), wanted))
+    return sorted(samples, key=lambda sample: sample.key)
+
+
+def fifo_files(depth: int) -> dict[str, str]:
+    """A FIFO of that many bytes."""
+    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH)
+    return {"rtl/fifo_.sv": text.replace("WIDTH = 1", "WIDTH = 8").replace("DEPTH = 2", f"DEPTH = {depth}")}
+
+
+def fit(rows: list[Row]) -> dict[str, Any]:
+    """Coefficients of every part, none negative, with the least relative error of LUTs and flip-flops."""
+    names = sorted({name for row in rows for name in row["parts"]})
+    found = {}
+    for what in ("luts", "flipflops"):
+        measured = np.array([row[what] for row in rows], float)
+        weight = 1 / np.maximum(measured, SMALL)
+        counts = np.array([[row["parts"].get(name, 0) for name in names] for row in rows], float)
+        solution, _ = nnls(counts * weight[:, None], measured * weight)
+        found[what] = {name: round(value, 4) for name, value in zip(names, solution, strict=True) if value}
+    return found
+
+
+def deviations(rows: list[Row], fitted: dict[str, Any]) -> npt.NDArray[np.float64]:
+    """Relative deviations of the estimated LUTs; of kernels below SMALL, parts of SMALL."""
+    measured = np.array([row["luts"] for row in rows], float)
+    counted = [sum(fitted["luts"].get(n, 0) * c for n, c in row["parts"].items()) for row in rows]
+    return (np.array(counted) - measured) / np.maximum(measured, SMALL)
+
+
+def report(rows: list[Row]) -> dict[str, Any]:
+    """The fits, each to three quarters of a kind's rows; prints how far off they are on the last quarter."""
+    kinds = sorted({row["kind"] for row in rows})
+    fits, unseen = {}, []
+    print("| kernel | measured | unseen | median, % | worst, % |\n|---|---:|---:|---:|---:|")
+    for kind in kinds:
+        own = sorted((row for row in rows if row["kind"] == kind), key=lambda row: row["digest"])
+        seen = [row for place, row in enumerate(own) if place % 4]
+        fits[kind] = fit(seen)
+        off = 100 * np.abs(deviations(own[::4], fits[kind]))
+        fits[kind]["error"] = {
+            "median": round(float(np.median(off)) / 100, 4),
+            "worst": round(float(off.max()) / 100, 4),
+        }
+        unseen.append(off)
+        print(f"| {kind} | {len(own)} | {len(off)} | {np.median(off):.1f} | {off.max():.1f} |")
+    off = np.concatenate(unseen)
+    print(f"| all | {len(rows)} | {len(off)} | {np.median(off):.1f} | {off.max():.1f} |")
+    return fits
 
 
 def main() -> None:
-    """Measures what is missing."""
+    """Measures what is missing, then fits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.area", description=__doc__)
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[2] / "shared/models")
-    parser.add_argument("--count", type=int, default=30, help="Kernels of a kind.")
+    parser.add_argument("--count", type=int, default=24, help="Kernels of a kind.")
+    parser.add_argument("--fit-only", action="store_true", help="Synthesize nothing.")
     arguments = parser.parse_args()
-    samples = chosen(arguments.models, arguments.count)
     known = {row["digest"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.is_file() else {}
-    for sample in track(samples, "synthesizing"):
-        if digest(sample.files()) not in known:
-            row = {"kind": sample.kind, "source": sample.source, "folding": sample.kernel.folding} | sample.measure()
-            known[row["digest"]] = row
-            MEASURED.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+    rows: list[Row] = []
+    for sample in track(chosen(arguments.models, arguments.count), "synthesizing"):
+        row = known.get(digest(sample.files()))
+        if row is None and arguments.fit_only:
+            continue
+        rows.append((row or measure(sample.files(), "k0")) | sample.facts)
+        MEASURED.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    for depth in FIFO_DEPTHS:
+        files = fifo_files(depth)
+        row = known.get(digest(files)) or measure(files, "fifo_")
+        rows.append(row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)})
+    MEASURED.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    fits = report(rows)
+    FITTED.write_text(json.dumps(fits, indent=1) + "\n")
 
 
 if __name__ == "__main__":

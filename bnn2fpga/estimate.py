@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from bnn2fpga.area import Resources
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
-from bnn2fpga.kernel import Resources
 from bnn2fpga.passes.fold import resources, shares
 from bnn2fpga.timing import interval, latency
 

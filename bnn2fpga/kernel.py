@@ -5,16 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.area import Memory, Parts, Resources, fitted, total_parts
 from bnn2fpga.ir import Ints, Stream
 from bnn2fpga.layers import Layer
 from bnn2fpga.rtl.popcount import Popcount
-from bnn2fpga.rtl.rom import LUT_DEPTH, Rom, in_luts
+from bnn2fpga.rtl.rom import Rom
 
 
 @dataclass(frozen=True)
@@ -50,36 +50,6 @@ class Pattern:
         """A beat through every port in every trip."""
         trips = np.arange(kernel.cycles.interval)
         return cls((trips,) * len(kernel.inputs), (trips,) * len(kernel.outputs))
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Estimated FPGA resources; `bram36` counts in halves (one 18 Kb block is 0.5)."""
-
-    luts: int = 0
-    flipflops: int = 0
-    bram36: float = 0.0
-    dsps: int = 0
-
-    def __add__(self, other: Resources) -> Resources:
-        return Resources(
-            self.luts + other.luts,
-            self.flipflops + other.flipflops,
-            self.bram36 + other.bram36,
-            self.dsps + other.dsps,
-        )
-
-
-def memory(depth: int, width: int) -> Resources:
-    """A memory of `depth` words of `width` bits, in LUTs where shallow, otherwise in block RAM.
-
-    7-series: one LUT holds 64 x 1 (UG474), one RAMB18 512 x 36 down to 16384 x 1 (UG473).
-    """
-    if in_luts(depth, width):
-        return Resources(luts=ceil(depth / LUT_DEPTH) * width)
-    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    blocks = min(ceil(depth / words) * ceil(width / bits) for words, bits in shapes)
-    return Resources(bram36=blocks / 2)
 
 
 class Kernel(ABC):
@@ -145,8 +115,29 @@ class Kernel(ABC):
 
     @property
     @abstractmethod
+    def parts(self) -> Parts:
+        """What the SystemVerilog is made of besides memories and what every kernel has, counted.
+
+        The estimate is fitted to these counts, so each ought to be what LUTs or registers grow with.
+        """
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """All memories and tables of constants."""
+        return ()
+
+    @property
+    def every_part(self) -> Parts:
+        """`parts`, those of the memories, and what every kernel has."""
+        ports = self.inputs + self.outputs
+        common = {"kernel": 1, "ports": len(ports), "sent": sum(stream.bits for stream in self.outputs)}
+        return total_parts(common, self.parts, *(memory.parts for memory in self.memories))
+
+    @property
     def resources(self) -> Resources:
-        """First estimate, before any synthesis."""
+        """The estimate before any synthesis."""
+        cells = (memory.resources for memory in self.memories)
+        return sum(cells, fitted(type(self).__name__, self.every_part))
 
     @abstractmethod
     def foldings(self) -> Iterator[Self]:

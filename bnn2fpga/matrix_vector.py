@@ -11,13 +11,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.area import LUT_BITS, STORES, Memory, Parts, Store, counter_bits, ram, rom
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import dot_range
-from bnn2fpga.rtl.rom import LUT_BITS, Rom, StepTable, Store, in_logic, lanes_rom, ram_style, type_bits
+from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom, type_bits
 from bnn2fpga.steps import Steps
-
-STORES: tuple[Store, ...] = ("logic", "block")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,25 +116,43 @@ class MatrixVector(Kernel):
         return Pattern((reads,), (np.arange(self.column_folds - 1, self.cycles.interval, self.column_folds),))
 
     @property
-    @abstractmethod
-    def luts_per_product(self) -> float:
-        """LUTs of one multiply-accumulate lane, adder tree included."""
+    def step_bits(self) -> int:
+        """Of one channel's steps in their memory."""
+        return self.step_table.width if self.step_table else 0
 
     @property
-    def resources(self) -> Resources:
-        lanes = self.pe * self.simd
-        accumulators = self.pe * self.accumulator_type.bits
-        steps = self.steps.count * accumulators if self.steps else 0
-        logic = Resources(
-            luts=ceil(self.luts_per_product * lanes) + accumulators + steps + 150,
-            flipflops=lanes + 2 * accumulators + self.inputs[0].bits + 150,
-        )
-        total = logic + memory(self.tiles, lanes * self.weight_type.bits)
-        if self.row_folds > 1:
-            total += memory(self.column_folds, self.inputs[0].bits)
+    def parts(self) -> Parts:
+        lanes = self.pe * self.sums
+        sums = lanes * self.accumulator_type.bits
+        counted: dict[str, float] = {
+            "counters": counter_bits(
+                self.column_folds, self.row_folds, self.tiles, self.column_folds, self.row_folds
+            ),
+            "beat": self.inputs[0].bits,
+            "weights": self.pe * self.simd * self.weight_type.bits,
+            "sums": sums,
+            "added sums": sums if self.column_folds > 1 else 0,
+            "popcounts": lanes * sum(popcount.luts for popcount in self.popcounts),
+            "popcount registers": lanes * sum(popcount.registers for popcount in self.popcounts),
+        }
         if self.steps:
-            total += memory(self.row_folds, steps)
-        return total
+            constant = "constant " if self.row_folds == 1 else ""
+            compared = self.pe * self.steps.count * self.accumulator_type.bits
+            levels = self.pe * (self.steps.count - 1) * self.steps.output.bits
+            counted |= {f"{constant}thresholds": compared, f"{constant}levels": levels}
+        return counted
+
+    @property
+    def sums(self) -> int:
+        """Accumulators of a processing element."""
+        return 1
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        weights = rom(self.tiles, self.pe * self.simd * self.weight_type.bits, self.weights_in)
+        steps = rom(self.row_folds, self.pe * self.step_bits)
+        kept = self.row_folds > 1 and self.column_folds > 1
+        return (weights, steps, *((ram(self.column_folds, self.inputs[0].bits),) if kept else ()))
 
     def foldings(self) -> Iterator[Self]:
         for pe in divisors(self.rows):
@@ -166,7 +183,7 @@ class MatrixVector(Kernel):
     @property
     def vector_style(self) -> str:
         """The ram_style of the memory that keeps the vector."""
-        return ram_style(self.column_folds, self.inputs[0].bits)
+        return ram(self.column_folds, self.inputs[0].bits).style
 
     @property
     def step_table(self) -> StepTable | None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.area import LUT_DEPTH
 from bnn2fpga.ir import Design, Edge
 from bnn2fpga.kernel import Pattern, Trips
-from bnn2fpga.rtl.rom import LUT_DEPTH
 
 NEVER = 1 << 60
 """A cycle behind every other, and small enough to add to."""

@@ -29,7 +29,7 @@ class TwoParts(Kernel):
         check_folding("lanes", self.lanes, gcd(self.left, self.right), "channels of both parts")
 
     @property
-    def parts(self) -> tuple[Stream, ...]:
+    def sides(self) -> tuple[Stream, ...]:
         """Left and right."""
         return tuple(
             Stream((*self.places, count), self.type, self.lanes) for count in (self.left, self.right)

@@ -9,8 +9,9 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, ram
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +73,17 @@ class WindowReducer(Kernel):
         return Pattern((trips,), (trips.reshape(-1, self.taps, self.channel_folds)[:, -1].ravel(),))
 
     @property
-    def resources(self) -> Resources:
-        bits = self.outputs[0].bits
-        return Resources(luts=2 * bits + 60, flipflops=2 * bits + 40) + memory(self.channel_folds, bits)
+    def parts(self) -> Parts:
+        first = self.taps == 1
+        return {
+            "counters": counter_bits(self.channel_folds, self.taps, self.channel_folds),
+            "arrived": self.inputs[0].bits,
+            "kept": 0 if first else self.outputs[0].bits,
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (ram(self.channel_folds, self.outputs[0].bits),) if self.channel_folds > 1 else ()
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.channels, max(self.source_type.bits, self.kept_type.bits)):

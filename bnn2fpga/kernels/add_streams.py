@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from bnn2fpga.area import Parts
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep, Resources
+from bnn2fpga.kernel import LockStep
 from bnn2fpga.layers import Layer, Sum
 
 
@@ -55,9 +56,9 @@ class AddStreams(LockStep):
         return ((left << self.shifts[0]) + (right << self.shifts[1]) + self.offset,)
 
     @property
-    def resources(self) -> Resources:
-        bits = self.outputs[0].bits
-        return Resources(luts=bits + 30, flipflops=bits + 20)
+    def parts(self) -> Parts:
+        offset = self.outputs[0].bits if self.offset else 0
+        return {"overlap": self.lanes * min(self.left.bits, self.right.bits), "offset": offset}
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.shape[-1], self.output_type.bits):

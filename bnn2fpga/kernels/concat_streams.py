@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Parts, counter_bits
 from bnn2fpga.ir import Ints, Stream
-from bnn2fpga.kernel import Pattern, Resources
+from bnn2fpga.kernel import Pattern
 from bnn2fpga.layers import Concat, Layer
 from bnn2fpga.two_parts import TwoParts
 
@@ -28,7 +29,7 @@ class ConcatStreams(TwoParts):
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
-        return self.parts
+        return self.sides
 
     @property
     def outputs(self) -> tuple[Stream, ...]:
@@ -42,5 +43,5 @@ class ConcatStreams(TwoParts):
         return Pattern(self.part_trips, (np.arange(self.cycles.interval),))
 
     @property
-    def resources(self) -> Resources:
-        return Resources(luts=self.whole.bits + 30, flipflops=self.whole.bits + 20)
+    def parts(self) -> Parts:
+        return {"counters": counter_bits(self.folds)}

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.ir import BIPOLAR, Ints, IntType
-from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import ChannelDot, Layer, dot_range
 from bnn2fpga.rtl.rom import Rom, type_bits
 from bnn2fpga.window_reducer import WindowReducer
@@ -55,8 +55,14 @@ class DepthwiseUnit(WindowReducer):
         return {"weights": Rom.of_bits(type_bits(self.tiles, self.weight_type).reshape(len(self.tiles), -1))}
 
     @property
-    def resources(self) -> Resources:
-        return super().resources + memory(self.taps * self.channel_folds, self.lanes * self.weight_type.bits)
+    def parts(self) -> Parts:
+        terms = self.lanes * self.weight_type.bits * self.source_type.bits
+        return {**super().parts, "places": counter_bits(self.taps * self.channel_folds), "terms": terms}
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        weights = rom(self.taps * self.channel_folds, self.lanes * self.weight_type.bits)
+        return (*super().memories, weights)
 
     @property
     def tiles(self) -> Ints:

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep, Resources, memory
+from bnn2fpga.kernel import LockStep
 from bnn2fpga.layers import Gate, Layer
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 
@@ -83,10 +84,18 @@ class GateStreams(LockStep):
         return {"thresholds": lanes_rom(self.lanes, field_bits(limits, self.threshold_bits))}
 
     @property
-    def resources(self) -> Resources:
-        compared = self.inputs[1].bits
-        logic = Resources(luts=compared + self.outputs[0].bits + 30, flipflops=self.outputs[0].bits + 20)
-        return logic + memory(self.channel_folds, compared)
+    def parts(self) -> Parts:
+        fixed = "constant " if self.channel_folds == 1 else ""
+        return {
+            "counters": counter_bits(self.channel_folds),
+            "arrived": self.inputs[0].bits + self.inputs[1].bits,
+            f"{fixed}compared": self.inputs[1].bits,
+            "offset": self.outputs[0].bits if self.offset else 0,
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (rom(self.channel_folds, self.lanes * self.threshold_bits),)
 
     def foldings(self) -> Iterator[Self]:
         bits = max(self.value.bits, self.control.bits, self.output_type.bits)

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, rom
 from bnn2fpga.ir import BIPOLAR, Ints, IntType
-from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import GatedDot, Layer
 from bnn2fpga.matrix_vector import MatrixVector
 from bnn2fpga.rtl.popcount import Popcount
@@ -70,14 +70,19 @@ class GatedMvu(MatrixVector):
         return (Popcount(self.simd, self.masked),)
 
     @property
-    def luts_per_product(self) -> float:
-        return 6.8 if self.masked else 4.0
+    def sums(self) -> int:
+        return 2
 
     @property
-    def resources(self) -> Resources:
-        gate_bits = self.pe * self.gate_table_bits
-        gates = Resources(luts=gate_bits, flipflops=gate_bits) + memory(self.row_folds, gate_bits)
-        return super().resources + gates
+    def parts(self) -> Parts:
+        inputs = Popcount(self.simd, masked=True).luts if self.masked else 0
+        gates = self.pe * self.gate_table_bits
+        gate = "constant gates" if self.row_folds == 1 else "gates"
+        return {**super().parts, "border": inputs, gate: gates}
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (*super().memories, rom(self.row_folds, self.pe * self.gate_table_bits))
 
     @property
     def roms(self) -> Mapping[str, Rom]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from bnn2fpga.area import Parts
 from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
@@ -41,5 +42,10 @@ class IntegerMvu(MatrixVector):
         return (1, 0)
 
     @property
-    def luts_per_product(self) -> float:
-        return self.source_type.bits * 1.3 + 0.5 * self.weight_type.bits
+    def parts(self) -> Parts:
+        terms = self.pe * self.simd * (1 if self.weight_type.bipolar else self.weight_type.bits)
+        return {
+            **super().parts,
+            "terms": terms * self.source_type.bits,
+            "adders": terms * self.accumulator_type.bits,
+        }

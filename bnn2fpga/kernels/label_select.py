@@ -8,8 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Parts, counter_bits
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import Layer, Top1
 
 
@@ -57,9 +58,12 @@ class LabelSelect(Kernel):
         return Pattern((trips,), (trips[-1:],))
 
     @property
-    def resources(self) -> Resources:
-        bits = self.source_type.bits
-        return Resources(luts=2 * self.pe * bits + 60, flipflops=bits + 40)
+    def parts(self) -> Parts:
+        return {
+            "counters": counter_bits(self.cycles.interval),
+            "arrived": self.inputs[0].bits,
+            "labels": self.pe * self.outputs[0].bits,
+        }
 
     def foldings(self) -> Iterator[Self]:
         for pe in lane_counts(self.classes, self.source_type.bits):

@@ -8,10 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.elementwise import Elementwise
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType
-from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import Layer, Shift
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
 
@@ -69,7 +69,14 @@ class ShiftUnit(Elementwise):
         return (np.clip(shifted, self.output.low, self.output.high).astype(self.output.dtype),)
 
     @property
-    def resources(self) -> Resources:
-        bits = self.lanes * self.sum_bits
-        logic = Resources(luts=bits + self.outputs[0].bits + 40, flipflops=bits + self.outputs[0].bits + 30)
-        return logic + memory(self.channel_folds, bits)
+    def parts(self) -> Parts:
+        fixed = "constant " if self.channel_folds == 1 else ""
+        return {
+            "counters": counter_bits(self.channel_folds),
+            "arrived": self.inputs[0].bits,
+            f"{fixed}sums": self.lanes * self.sum_bits,
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (rom(self.channel_folds, self.lanes * self.offset_bits),)

@@ -10,11 +10,11 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, ram
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import Layer, Windows
-from bnn2fpga.rtl.rom import ram_style
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class SlidingWindow(Kernel):
     @property
     def buffer_style(self) -> str:
         """The ram_style of the row memory."""
-        return ram_style(self.words, self.inputs[0].bits)
+        return ram(self.words, self.inputs[0].bits).style
 
     @property
     def address_bits(self) -> int:
@@ -285,9 +285,18 @@ class SlidingWindow(Kernel):
         return rows % self.buffer_rows * self.row_beats
 
     @property
-    def resources(self) -> Resources:
-        control = Resources(luts=250 + self.outputs[0].bits, flipflops=200 + self.outputs[0].bits)
-        return control + memory(self.words, self.inputs[0].bits)
+    def parts(self) -> Parts:
+        return {
+            "counters": counter_bits(self.channel_folds, *self.kernel, self.output_width, self.phases),
+            "phases": 2 * self.length_bits * self.phases,
+            "steps": self.length_bits,
+            "places": self.row_bits + self.beat_bits + self.address_bits,
+            "padded": self.outputs[0].bits if any(self.pads) else 0,
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (ram(self.words, self.inputs[0].bits),)
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.source_shape[2], max(self.source_type.bits, self.output_type.bits)):

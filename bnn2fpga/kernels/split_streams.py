@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Parts, counter_bits
 from bnn2fpga.ir import Ints, Stream
-from bnn2fpga.kernel import Pattern, Resources
+from bnn2fpga.kernel import Pattern
 from bnn2fpga.layers import Layer, Split
 from bnn2fpga.two_parts import TwoParts
 
@@ -32,7 +33,7 @@ class SplitStreams(TwoParts):
 
     @property
     def outputs(self) -> tuple[Stream, ...]:
-        return self.parts
+        return self.sides
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         left, right = np.split(arrays[0], [self.left], axis=-1)
@@ -43,5 +44,5 @@ class SplitStreams(TwoParts):
         return Pattern((np.arange(self.cycles.interval),), self.part_trips)
 
     @property
-    def resources(self) -> Resources:
-        return Resources(luts=30, flipflops=2 * self.whole.bits + 20)
+    def parts(self) -> Parts:
+        return {"counters": counter_bits(self.folds)}

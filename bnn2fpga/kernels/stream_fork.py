@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from bnn2fpga.area import Parts
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep, Resources
+from bnn2fpga.kernel import LockStep
 from bnn2fpga.layers import Copies, Layer
 
 
@@ -45,8 +46,8 @@ class StreamFork(LockStep):
         return arrays * self.count
 
     @property
-    def resources(self) -> Resources:
-        return Resources(luts=10 + 2 * self.count, flipflops=self.inputs[0].bits)
+    def parts(self) -> Parts:
+        return {}
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(self.shape[-1], self.type.bits):

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources, memory
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import Layer, Spread
 from bnn2fpga.rtl.rom import Rom, StepTable, field_bits, lanes_rom
 from bnn2fpga.steps import Steps
@@ -123,11 +124,21 @@ class ThermometerEncoder(Kernel):
         return Pattern((trips.reshape(-1, self.folds)[:, : self.reads].ravel(),), (trips,))
 
     @property
-    def resources(self) -> Resources:
-        compared = self.lanes * self.steps.count * self.source_type.bits
-        kept = self.source_shape[-1] * self.source_type.bits
-        logic = Resources(luts=compared // 2 + kept + 40, flipflops=self.outputs[0].bits + kept + 20)
-        return logic + memory(self.folds, compared) if self.folds > 1 else logic
+    def parts(self) -> Parts:
+        fixed = "constant " if self.folds == 1 else ""
+        steps = self.lanes * self.steps.count
+        numbers = self.source_shape[-1]
+        return {
+            "counters": counter_bits(self.folds),
+            "kept": numbers * self.source_type.bits,
+            f"{fixed}thresholds": steps * self.source_type.bits,
+            f"{fixed}levels": (steps - self.lanes) * self.steps.output.bits,
+            f"{fixed}places": self.lanes * self.source_type.bits * (numbers - 1),
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (rom(self.folds, self.lanes * self.lane_bits),)
 
     def foldings(self) -> Iterator[Self]:
         for lanes in lane_counts(len(self.channels), self.steps.output.bits):

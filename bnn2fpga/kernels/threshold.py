@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep, Resources, memory
+from bnn2fpga.kernel import LockStep
 from bnn2fpga.layers import Layer, Map
 from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom
 from bnn2fpga.steps import Steps
@@ -68,9 +69,18 @@ class Threshold(LockStep):
         return (self.steps(arrays[0]),)
 
     @property
-    def resources(self) -> Resources:
-        compared = self.pe * self.steps.count * self.source_type.bits
-        return Resources(luts=compared + 60, flipflops=compared // 2 + 60) + memory(self.row_folds, compared)
+    def parts(self) -> Parts:
+        fixed = "constant " if self.row_folds == 1 else ""
+        return {
+            "counters": counter_bits(self.row_folds),
+            "arrived": self.inputs[0].bits,
+            f"{fixed}thresholds": self.steps.count * self.inputs[0].bits,
+            f"{fixed}levels": self.pe * (self.steps.count - 1) * self.steps.output.bits,
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (rom(self.row_folds, self.pe * self.step_table.width),)
 
     def foldings(self) -> Iterator[Self]:
         for pe in lane_counts(self.steps.channels, max(self.source_type.bits, self.steps.output.bits)):

@@ -8,10 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Memory, Parts, counter_bits, rom
 from bnn2fpga.elementwise import Elementwise
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import Ints, IntType
-from bnn2fpga.kernel import Resources, memory
 from bnn2fpga.layers import Bend, Layer
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 from bnn2fpga.slopes import TwoSlopes
@@ -103,13 +103,21 @@ class TwoSlopeUnit(Elementwise):
         return (self.slopes(arrays[0]).astype(self.output_type.dtype),)
 
     @property
-    def resources(self) -> Resources:
-        bits = self.sum_bits
-        # a term is a shifter of some multiplexers and an adder; each lane keeps two sets of parameters
-        luts = self.lanes * (self.terms * 4 * bits + 2 * bits + self.source_type.bits) + 60
-        parameters = self.source_type.bits + 2 * (self.terms * 6 + bits)
-        logic = Resources(luts=luts, flipflops=3 * self.lanes * bits + 40)
-        return logic + memory(self.channel_folds, self.lanes * parameters)
+    def parts(self) -> Parts:
+        fixed = "constant " if self.channel_folds == 1 else ""
+        sums = self.lanes * self.terms * self.sum_bits
+        return {
+            "counters": counter_bits(self.channel_folds),
+            "arrived": self.inputs[0].bits,
+            f"{fixed}knees": self.lanes * self.knee_bits,
+            f"{fixed}lines": self.lanes * self.line_bits,
+            f"{fixed}sums": sums,
+            f"{fixed}shifters": sums * (self.term_bits - 2),
+        }
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        return (rom(self.channel_folds, self.lanes * self.lane_bits),)
 
     # what the template reads
 

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 
+from bnn2fpga.area import Parts, counter_bits
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Ints, IntType, Stream, check_folding
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Resources
+from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import Layer, Regroup
 
 
@@ -72,9 +73,10 @@ class WidthConverter(Kernel):
         return Pattern((trips[:: self.ratio],), (trips,))
 
     @property
-    def resources(self) -> Resources:
-        bits = max(self.inputs[0].bits, self.outputs[0].bits)
-        return Resources(luts=bits + 20, flipflops=bits + 20)
+    def parts(self) -> Parts:
+        narrow, wide = sorted((self.inputs[0].bits, self.outputs[0].bits))
+        moved = "joined" if self.lanes > self.source_lanes else "taken apart"
+        return {"counters": counter_bits(self.ratio), moved: wide - narrow}
 
     def foldings(self) -> Iterator[Self]:
         yield self

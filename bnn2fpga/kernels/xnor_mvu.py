@@ -47,7 +47,3 @@ class XnorMvu(MatrixVector):
     @property
     def popcounts(self) -> tuple[Popcount, ...]:
         return (Popcount(self.simd, self.masked),)
-
-    @property
-    def luts_per_product(self) -> float:
-        return 3.4 if self.masked else 2.0

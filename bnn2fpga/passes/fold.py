@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bnn2fpga.area import Resources, fifo
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Design, Target
-from bnn2fpga.kernel import Kernel, Resources, memory
-from bnn2fpga.passes.fifos import SMALLEST, size_fifos
+from bnn2fpga.kernel import Kernel
+from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.widths import converters, refold, without_converters
 from bnn2fpga.timing import interval
 
@@ -23,15 +24,15 @@ def resources(design: Design) -> Resources:
 
 
 def _fifos(design: Design) -> Resources:
-    """Those of the FIFOs that are deeper than a few beats."""
-    deep = (edge for edge in design.edges if edge.depth > SMALLEST)
-    return sum((memory(edge.depth, edge.stream.bits) for edge in deep), Resources())
+    """Those of the FIFOs."""
+    return sum((fifo(edge.depth, edge.stream.bits) for edge in design.edges), Resources())
 
 
 def shares(used: Resources, board: Board) -> dict[str, float]:
     """Used share of each kind of resource of `board`."""
     return {
-        "LUT": used.luts / board.luts,
+        "LUT": used.all_luts / board.luts,
+        "LUTRAM": used.lutrams / board.lutram_luts if board.lutram_luts else float(used.lutrams > 0),
         "FF": used.flipflops / board.flipflops,
         "BRAM": used.bram36 / board.bram36,
         "DSP": used.dsps / board.dsps if board.dsps else float(used.dsps),
@@ -49,7 +50,7 @@ class _Choice:
     @classmethod
     def of(cls, kernel: Kernel) -> _Choice:
         used = kernel.resources
-        return cls(kernel, kernel.cycles.interval, used.luts + 380 * used.bram36)
+        return cls(kernel, kernel.cycles.interval, used.all_luts + 380 * used.bram36)
 
 
 def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = None) -> Design:

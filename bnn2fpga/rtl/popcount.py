@@ -50,6 +50,11 @@ class Popcount:
         """LUT sites of the 7-series body."""
         return self.heap.luts
 
+    @property
+    def registers(self) -> int:
+        """Flip-flops of the 7-series body."""
+        return sum(map(len, self.heap.kept)) + self.output_bits
+
     @cached_property
     def heap(self) -> Heap:
         """The circuit of the 7-series body."""

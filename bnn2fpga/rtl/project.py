@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bnn2fpga.area import LUT_DEPTH
 from bnn2fpga.codegen import check_names, render
 from bnn2fpga.ir import Design
 from bnn2fpga.project import Project
 from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
-from bnn2fpga.rtl.rom import LUT_DEPTH
 
 FOLDER = "rtl"
 

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.area import Store, in_logic
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.steps import Steps
 
 Bits = npt.NDArray[np.uint8]
-
-LUT_DEPTH = 64
-"""Words that fit into one LUT a bit (UG474)."""
-LUT_BITS = 2048
-"""A smaller memory is not worth a block RAM."""
-
-
-Store = Literal["auto", "block", "logic"]
-"""What constants lie in: block RAM or the LUTs of the logic that uses them; `auto` is by their size."""
-
-
-def in_logic(store: Store, depth: int, width: int) -> bool:
-    """Whether constants of `depth` words of `width` bits become LUTs."""
-    return store == "logic" or depth == 1 or (store == "auto" and in_luts(depth, width))
-
-
-def in_luts(depth: int, width: int) -> bool:
-    """Whether a memory of `depth` words of `width` bits belongs into LUTs rather than block RAM."""
-    return depth <= LUT_DEPTH or depth * width <= LUT_BITS
 
 
 @dataclass(frozen=True)
@@ -78,11 +59,6 @@ def lanes_rom(lanes: int, *fields: Bits) -> Rom:
     """Fields (channels, …, bits) of each channel behind one another, `lanes` channels a word."""
     together = np.concatenate([field.reshape(len(field), -1) for field in fields], axis=1)
     return Rom.of_bits(together.reshape(len(together) // lanes, -1))
-
-
-def ram_style(depth: int, width: int) -> str:
-    """The ram_style attribute of a memory that is written."""
-    return "distributed" if in_luts(depth, width) else "block"
 
 
 def threshold_type(source: IntType) -> IntType:

@@ -1,0 +1,147 @@
+"""What a circuit costs on a 7-series chip: counted parts times what yosys was found to need for each.
+
+A kernel counts the parts of its SystemVerilog (`Kernel.parts`) and its memories. `area.json` holds LUTs and
+flip-flops of each part, fitted by `python -m benchmarks.area` to syntheses of every kind of kernel, and how
+far off the estimates of those syntheses were that the fit had not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal
+
+LUT_DEPTH = 64
+"""Words that fit into one LUT a bit (UG474)."""
+LUT_BITS = 2048
+"""A smaller memory is not worth a block RAM."""
+FITTED = Path(__file__).with_name("area.json")
+
+Store = Literal["auto", "block", "logic"]
+"""What constants lie in: block RAM or the LUTs of the logic that uses them; `auto` is by their size."""
+STORES: tuple[Store, ...] = ("logic", "block")
+
+Parts = Mapping[str, float]
+"""How much there is of each kind of circuit, mostly in bits; the names are the kernel's own."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a chip is asked for: `lutrams` are LUTs used as memory, on top of the `luts` of logic.
+
+    `bram36` counts in halves (one 18 Kb block is 0.5).
+    """
+
+    luts: int = 0
+    lutrams: int = 0
+    flipflops: int = 0
+    bram36: float = 0.0
+    dsps: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.luts + other.luts,
+            self.lutrams + other.lutrams,
+            self.flipflops + other.flipflops,
+            self.bram36 + other.bram36,
+            self.dsps + other.dsps,
+        )
+
+    @property
+    def all_luts(self) -> int:
+        """LUTs of logic and memory."""
+        return self.luts + self.lutrams
+
+
+def in_luts(depth: int, width: int) -> bool:
+    """Whether a memory of `depth` words of `width` bits belongs into LUTs rather than block RAM."""
+    return depth <= LUT_DEPTH or depth * width <= LUT_BITS
+
+
+def in_logic(store: Store, depth: int, width: int) -> bool:
+    """Whether constants of `depth` words of `width` bits become LUTs."""
+    return store == "logic" or depth == 1 or (store == "auto" and in_luts(depth, width))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """`depth` words of `width` bits in block RAM, in LUTs as memory, or as constants in the logic."""
+
+    depth: int
+    width: int
+    style: Literal["block", "distributed", "logic"]
+
+    @property
+    def parts(self) -> Parts:
+        """LUTs of constants, with multiplexers behind 64 words."""
+        tables = ceil(self.depth / LUT_DEPTH)
+        if self.style != "logic" or self.depth == 1:
+            return {}
+        return {"constants": self.width * (tables + ceil((tables - 1) / 3))}
+
+    @property
+    def resources(self) -> Resources:
+        """Memory cells: four LUTs hold 32 x 6 or 64 x 3 (UG474), a RAMB18 512 x 36 to 16384 x 1 (UG473)."""
+        if self.style == "logic":
+            return Resources()
+        if self.style == "distributed":
+            bits = 6 if self.depth <= LUT_DEPTH // 2 else 3
+            return Resources(lutrams=4 * ceil(self.width / bits) * ceil(self.depth / LUT_DEPTH))
+        shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+        blocks = min(ceil(self.depth / words) * ceil(self.width / bits) for words, bits in shapes)
+        return Resources(bram36=blocks / 2)
+
+
+def ram(depth: int, width: int) -> Memory:
+    """One that is written at one port and read at another."""
+    return Memory(depth, width, "distributed" if in_luts(depth, width) else "block")
+
+
+def rom(depth: int, width: int, store: Store = "auto") -> Memory:
+    """Constants."""
+    return Memory(depth, width, "logic" if in_logic(store, depth, width) else "block")
+
+
+def fifo_parts(depth: int) -> Parts:
+    """The control of a FIFO of `depth` beats."""
+    return {"kernel": 1, "address": max(1, counter_bits(depth))}
+
+
+def fifo(depth: int, width: int) -> Resources:
+    """A FIFO of `depth` beats of `width` bits."""
+    memory = Memory(depth, width, "distributed" if depth <= LUT_DEPTH else "block")
+    return memory.resources + fitted("Fifo", fifo_parts(depth))
+
+
+def counter_bits(*counts: int) -> int:
+    """Bits of counters of so many states each."""
+    return sum((count - 1).bit_length() for count in counts)
+
+
+def total_parts(*parts: Parts) -> dict[str, float]:
+    """All of them together."""
+    names = dict.fromkeys(name for one in parts for name in one)
+    return {name: sum(one.get(name, 0) for one in parts) for name in names}
+
+
+def fitted(kind: str, parts: Parts) -> Resources:
+    """LUTs and flip-flops of a kernel of class `kind`; of one that was never measured, one each a part."""
+    fit = fits().get(kind)
+    if fit is None:
+        return Resources(luts=ceil(sum(parts.values())), flipflops=ceil(sum(parts.values())))
+
+    def cost(what: str) -> int:
+        return round(sum(fit[what].get(name, 0.0) * count for name, count in parts.items()))
+
+    return Resources(luts=cost("luts"), flipflops=cost("flipflops"))
+
+
+@cache
+def fits() -> dict[str, Any]:
+    """area.json."""
+    found: dict[str, Any] = json.loads(FITTED.read_text()) if FITTED.is_file() else {}
+    return found
