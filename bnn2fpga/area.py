@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import ceil
+from math import ceil, expm1, log1p
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,11 +77,14 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """LUTs of constants, with multiplexers behind 64 words."""
-        tables = ceil(self.depth / LUT_DEPTH)
+        """Constants in the logic; equal bits of all words are made once, so a few words need next to none."""
         if self.style != "logic" or self.depth == 1:
             return {}
-        return {"constants": self.width * (tables + ceil((tables - 1) / 3))}
+        if self.depth > LUT_DEPTH:
+            return {"deep constants": self.width * self.depth / LUT_DEPTH, "constant registers": self.width}
+        functions = 2.0 ** min(self.depth, 64)
+        different = functions * -expm1(self.width * log1p(-1 / functions))
+        return {"constants": different, "constant registers": different}
 
     @property
     def resources(self) -> Resources:

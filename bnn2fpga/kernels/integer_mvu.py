@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from bnn2fpga.area import Parts
 from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
 from bnn2fpga.layers import Dot, Layer, dot_range
@@ -43,9 +45,10 @@ class IntegerMvu(MatrixVector):
 
     @property
     def parts(self) -> Parts:
+        bits = self.accumulator_type.bits
+        if self.tiles == 1:
+            return {**super().parts, "constant adders": int(np.count_nonzero(self.weights)) * bits}
         terms = self.pe * self.simd * (1 if self.weight_type.bipolar else self.weight_type.bits)
-        return {
-            **super().parts,
-            "terms": terms * self.source_type.bits,
-            "adders": terms * self.accumulator_type.bits,
-        }
+        # yosys builds weights that are nearly always the same into the adders
+        known = "nearly constant " if self.tiles == 2 else ""
+        return {**super().parts, f"{known}adders": terms * bits}

@@ -292,6 +292,7 @@ class SlidingWindow(Kernel):
             "steps": self.length_bits,
             "places": self.row_bits + self.beat_bits + self.address_bits,
             "padded": self.outputs[0].bits if any(self.pads) else 0,
+            "wrapped": self.address_bits if self.words & (self.words - 1) else 0,
         }
 
     @property

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bnn2fpga.area import Resources, fifo
 from bnn2fpga.boards import Board
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Design, Target
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.passes.choices import KINDS, Amounts, Choices, amounts
 from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.passes.widths import converters, refold, without_converters
+from bnn2fpga.passes.program import solve
+from bnn2fpga.passes.widths import refold
 from bnn2fpga.timing import interval
 
 USABLE = 0.8
 """Share of the LUTs and of the block RAM that is planned with; place and route needs the rest."""
+TRIES = 4
+"""Programs solved for one pace, each with less room than the one before."""
 
 
 def resources(design: Design) -> Resources:
@@ -24,7 +28,6 @@ def resources(design: Design) -> Resources:
 
 
 def _fifos(design: Design) -> Resources:
-    """Those of the FIFOs."""
     return sum((fifo(edge.depth, edge.stream.bits) for edge in design.edges), Resources())
 
 
@@ -40,112 +43,139 @@ def shares(used: Resources, board: Board) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """A kernel at one folding; its cost is LUTs, and block RAM at the chip's ratio of 380 LUTs a block."""
+class Plan:
+    """A folded design, what keeps it from being faster, and how much cheaper it could be at most (a part)."""
 
-    kernel: Kernel
-    cycles: int
-    cost: float
-
-    @classmethod
-    def of(cls, kernel: Kernel) -> _Choice:
-        used = kernel.resources
-        return cls(kernel, kernel.cycles.interval, used.all_luts + 380 * used.bram36)
+    design: Design
+    limit: str
+    gap: float
 
 
-def fold(design: Design, board: Board, clock_mhz: float, fps: float | None = None) -> Design:
+def fold(
+    design: Design,
+    board: Board,
+    clock_mhz: float,
+    fps: float | None = None,
+    max_lut: int | None = None,
+    max_bram: float | None = None,
+) -> Design:
+    """The design of `plan`."""
+    return plan(design, board, clock_mhz, fps, max_lut, max_bram).design
+
+
+def plan(
+    design: Design,
+    board: Board,
+    clock_mhz: float,
+    fps: float | None = None,
+    max_lut: int | None = None,
+    max_bram: float | None = None,
+) -> Plan:
     """The cheapest folding that makes `fps` frames a second, or without `fps` the fastest that fits.
 
-    Kernels are chosen one after the other along the streams, each with the width converters in front of
-    it. Raises FoldingError naming the limiting kernel and what is reachable.
+    What fits is USABLE of the board's LUTs, LUTs as memory, flip-flops and block RAM, or what `max_lut` and
+    `max_bram` say.
+    Raises FoldingError naming what is in the way and what is reachable.
     """
-    design = replace(design, target=Target(board.name, board.part, clock_mhz))
-    choices = {
-        node.name: sorted(map(_Choice.of, node.kernel.foldings()), key=lambda choice: choice.cost)
-        for node in without_converters(design)[0]
-    }
     if fps is not None and not 0 < fps < float("inf"):
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
-    paces = sorted({choice.cycles for kernels in choices.values() for choice in kernels})
-    target = paces[-1] if fps is None else int(clock_mhz * 1e6 / fps)
-    if fps is not None:
-        slower_first = [target, *(pace for pace in reversed(paces) if pace < target)]
-        meeting = _first_fitting(design, choices, board, slower_first)
-        if meeting is not None:
-            return meeting
-    best = _first_fitting(design, choices, board, paces)
-    if best is not None and fps is None:
-        return best
-    folded = _meeting(design, choices, target)
-    reach = "nothing fits" if best is None else f"reachable: {clock_mhz * 1e6 / interval(best):,.0f} fps"
-    asked = f"{fps or 0:,.0f} fps at {clock_mhz:g} MHz leave {target:,} cycles a frame: " if fps else ""
-    why = _too_slow(choices) if folded is None else _too_large(size_fifos(folded), board)
-    raise FoldingError(f"{asked}{why}; {reach} on {board.name}")
-
-
-def _meeting(design: Design, choices: Mapping[str, Sequence[_Choice]], target: int) -> Design | None:
-    """The cheapest kernels of at most `target` cycles, converters included; None if one has none.
-
-    The FIFOs are not sized yet.
-    """
-    chosen: dict[str, Kernel] = {}
-    nodes, edges = without_converters(design)
-    for node in nodes:
-        fed = [
-            (edge, chosen[edge.source.node])
-            for edge in edges
-            if edge.target.node == node.name and edge.source.node
-        ]
-        best, best_cost = None, float("inf")
-        for choice in choices[node.name]:
-            if choice.cost >= best_cost:
-                break
-            if choice.cycles > target:
-                continue
-            between = [
-                _Choice.of(converter)
-                for edge, source in fed
-                for converter in converters(
-                    source.outputs[edge.source.index], choice.kernel.inputs[edge.target.index]
-                )
+    search = _Search(
+        replace(design, target=Target(board.name, board.part, clock_mhz)),
+        Choices.find(design),
+        np.array(
+            [
+                USABLE * board.luts if max_lut is None else max_lut,
+                USABLE * board.lutram_luts,
+                USABLE * board.flipflops,
+                USABLE * board.bram36 if max_bram is None else max_bram,
             ]
-            cost = choice.cost + sum(converter.cost for converter in between)
-            if cost < best_cost and all(converter.cycles <= target for converter in between):
-                best, best_cost = choice.kernel, cost
-        if best is None:
-            return None
-        chosen[node.name] = best
-    return refold(design, chosen)
-
-
-def _first_fitting(
-    design: Design, choices: Mapping[str, Sequence[_Choice]], board: Board, targets: Sequence[int]
-) -> Design | None:
-    """The first of `targets` that can be met and fits.
-
-    All are tried: a faster folding may fit where a slower one does not, as it trades block RAM for LUTs.
-    FIFOs are sized only where the kernels fit, since that takes longer than to choose the kernels.
-    """
-    folded = (_meeting(design, choices, target) for target in targets)
-    sized = (size_fifos(one) for one in folded if one is not None and _fits(one, board))
-    return next((one for one in sized if _fits(one, board)), None)
-
-
-def _fits(design: Design, board: Board) -> bool:
-    return max(shares(resources(design), board).values()) <= USABLE
-
-
-def _too_slow(choices: Mapping[str, Sequence[_Choice]]) -> str:
-    least = {name: min(choice.cycles for choice in kernels) for name, kernels in choices.items()}
-    name = max(least, key=lambda kernel: least[kernel])
-    return f"{name} takes {least[name]:,} cycles at its widest folding"
-
-
-def _too_large(design: Design, board: Board) -> str:
-    kind, share = max(shares(resources(design), board).items(), key=lambda item: item[1])
-
-    parts = {node.name: node.kernel.resources for node in design.nodes} | {"the FIFOs": _fifos(design)}
-    return (
-        f"it needs {share:.0%} of the {kind} of {board.name} ({USABLE:.0%} are planned with), "
-        f"most of it in {max(parts, key=lambda name: shares(parts[name], board)[kind])}"
+        ),
     )
+    if fps is None:
+        return search.fastest()
+    target = int(clock_mhz * 1e6 / fps)
+    found = search.at(target)
+    if found is None:
+        raise FoldingError(search.refusal(target, fps))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    design: Design
+    choices: Choices
+    limits: Amounts
+
+    def at(self, cycles: int) -> Plan | None:
+        """The cheapest design of at most `cycles` cycles a frame, if one fits with its FIFOs.
+
+        How deep FIFOs must be is known when all foldings are; what they need on top is taken from the limits
+        then, and the program solved again.
+        """
+        if self.choices.fastest[1] > cycles:
+            return None
+        room = self.limits
+        for _ in range(TRIES):
+            found = solve(self.choices, cycles, room)
+            if found is None:
+                return None
+            folded = size_fifos(refold(self.design, found.kernels))
+            over = amounts(resources(folded)) - self.limits
+            if np.all(over <= 0):
+                return Plan(folded, f"asked for {cycles:,} cycles a frame", found.gap)
+            room = room - np.maximum(over, 0)
+        return None
+
+    def fastest(self) -> Plan:
+        """The fastest that fits: what fits at some pace fits at every slower one, so halves are searched."""
+        name, least = self.choices.fastest
+        paces = [pace for pace in self.choices.paces if pace >= least]
+        low, high, best = 0, len(paces), None
+        while low < high:
+            middle = (low + high) // 2
+            found = self.at(paces[middle])
+            if found is None:
+                low = middle + 1
+            else:
+                best, high = found, middle
+        if best is None:
+            raise FoldingError(f"{self.too_large(paces[-1])}; nothing fits on {self.target.board}")
+        if low == 0:
+            return replace(best, limit=f"{name} takes {least:,} cycles at its fastest folding")
+        return replace(best, limit=f"{paces[low - 1]:,} cycles a frame: {self.too_large(paces[low - 1])}")
+
+    @property
+    def target(self) -> Target:
+        """What is folded for."""
+        assert self.design.target
+        return self.design.target
+
+    def refusal(self, cycles: int, fps: float) -> str:
+        """Why `fps` is out of reach, and what is not."""
+        name, least = self.choices.fastest
+        slow = f"{name} takes {least:,} cycles at its fastest folding"
+        why = slow if least > cycles else self.too_large(cycles)
+        clock = self.target.clock_mhz
+        try:
+            reach = f"reachable: {clock * 1e6 / interval(self.fastest().design):,.0f} fps"
+        except FoldingError:
+            reach = "nothing fits"
+        return (
+            f"{fps:,.0f} fps at {clock:g} MHz leave {cycles:,} cycles a frame: {why}; "
+            f"{reach} on {self.target.board}"
+        )
+
+    def too_large(self, cycles: int) -> str:
+        """What the cheapest design of so many cycles needs too much of."""
+        found = solve(self.choices, cycles, self.limits, limited=False)
+        if found is None:
+            return "width converters take longer"
+        folded = size_fifos(refold(self.design, found.kernels))
+        needed = amounts(resources(folded))
+        kind = int(np.argmax(needed / np.maximum(self.limits, 1)))
+        parts = {node.name: amounts(node.kernel.resources)[kind] for node in folded.nodes}
+        parts["the FIFOs"] = amounts(_fifos(folded))[kind]
+        return (
+            f"{needed[kind]:,.1f} {KINDS[kind]} are needed of the {self.limits[kind]:,.1f} that may be used, "
+            f"most of it in {max(parts, key=lambda name: parts[name])}"
+        ).replace(".0 ", " ")

@@ -1,0 +1,95 @@
+"""The foldings of all kernels together as an integer program, solved by HiGHS.
+
+One variable a folding of a kernel, of which each kernel takes one; one variable a pair of lane counts at the
+ends of an edge, which follows from these. So the converters' cost is linear, too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_matrix
+
+from bnn2fpga.kernel import Kernel
+from bnn2fpga.passes.choices import KINDS, Amounts, Choices, joint
+
+SECONDS = 20.0
+"""For one program; what is found until then is taken, with the gap to what may be possible."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The kernels at their foldings; `gap` is the part by which a better one could be cheaper at most."""
+
+    kernels: Mapping[str, Kernel]
+    gap: float
+
+
+@dataclass
+class _Rows:
+    """Constraints `low <= coefficients * variables <= high`, one after the other."""
+
+    places: list[tuple[int, int, float]] = field(default_factory=list)
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+    def add(self, coefficients: Mapping[int, float], low: float, high: float) -> None:
+        self.places += [(len(self.low), place, value) for place, value in coefficients.items()]
+        self.low.append(low)
+        self.high.append(high)
+
+    def constraint(self, variables: int) -> LinearConstraint:
+        rows, columns, values = zip(*self.places, strict=True)
+        matrix = coo_matrix((values, (rows, columns)), (len(self.low), variables))
+        return LinearConstraint(matrix.tocsr(), self.low, self.high)
+
+
+def solve(choices: Choices, cycles: int, limits: Amounts, limited: bool = True) -> Solution | None:
+    """The cheapest kernels of at most `cycles` cycles a frame within the limits; None if there are none.
+
+    Cheap is what takes the least share of the limits, LUTs and block RAM added up. Unless `limited`, the
+    sum alone counts.
+    """
+    choices = choices.within(cycles)
+    kernels = [(name, choice) for name, found in choices.of.items() for choice in found]
+    used: list[Amounts] = [choice.amounts for _, choice in kernels]
+    rows, whole = _Rows(), len(kernels)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, (name, _) in enumerate(kernels):
+        places[name].append(place)
+    for node in choices.nodes:
+        rows.add(dict.fromkeys(places[node.name], 1.0), 1, 1)
+    for edge in choices.inner:
+        leaving: dict[int, dict[int, float]] = defaultdict(dict)
+        entering: dict[int, dict[int, float]] = defaultdict(dict)
+        for place in places[edge.source.node or ""]:
+            leaving[kernels[place][1].lanes(0, edge.source.index)][place] = -1.0
+        for place in places[edge.target.node or ""]:
+            entering[kernels[place][1].lanes(1, edge.target.index)][place] = -1.0
+        for have in choices.leaving(edge).values():
+            for wanted in choices.entering(edge).values():
+                between = joint(have, wanted)
+                if between.cycles <= cycles:
+                    leaving[have.lanes][len(used)] = entering[wanted.lanes][len(used)] = 1.0
+                    used.append(between.amounts)
+        for coefficients in (*leaving.values(), *entering.values()):
+            rows.add(coefficients, 0, 0)
+    needed = np.array(used).T
+    for kind, limit in zip(needed, limits, strict=True):
+        rows.add(dict(enumerate(kind)), 0, limit if limited else np.inf)
+    luts, bram = KINDS.index("LUT"), KINDS.index("BRAM")
+    found = milp(
+        needed[luts] / max(limits[luts], 1) + needed[bram] / max(limits[bram], 1),
+        integrality=np.arange(len(used)) < whole,
+        bounds=Bounds(0, 1),
+        constraints=rows.constraint(len(used)),
+        options={"time_limit": SECONDS, "mip_rel_gap": 1e-3},
+    )
+    if found.x is None:
+        return None
+    taken = {name: choice.kernel for (name, choice), x in zip(kernels, found.x, strict=False) if x > 0.5}
+    return Solution(taken, float(found.mip_gap))
