@@ -143,6 +143,12 @@ def fitted(kind: str, parts: Parts) -> Resources:
     return Resources(luts=cost("luts"), flipflops=cost("flipflops"))
 
 
+def median_error(kind: str) -> float | None:
+    """Half of the kernels of class `kind` that were not fitted to are farther off; a part, None if unknown."""
+    fit = fits().get(kind)
+    return None if fit is None else float(fit["error"]["median"])
+
+
 @cache
 def fits() -> dict[str, Any]:
     """area.json."""

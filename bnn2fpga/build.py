@@ -136,9 +136,9 @@ class Build:
 
     def fold(self, folder: Path) -> None:
         """The folding of each kernel, and the estimate."""
-        folded = self.pipeline.folded
-        _write_json(folder / "design.json", report.describe(folded))
-        _write_json(folder / "estimate.json", estimate(folded, self.pipeline.board).as_dict())
+        _write_json(folder / "design.json", report.describe(self.pipeline.folded))
+        facts = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
+        _write_json(folder / "estimate.json", facts.as_dict())
 
     def hls(self, folder: Path) -> None:
         """The Vitis HLS project."""

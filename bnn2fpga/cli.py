@@ -50,6 +50,13 @@ Fps = Annotated[
 Clock = Annotated[
     float | None, typer.Option(help="Clock of the fabric in MHz; the board's default if absent.")
 ]
+MaxLut = Annotated[
+    int | None, typer.Option(min=1, help="LUTs to use at most; four fifths of the board's if absent.")
+]
+MaxBram = Annotated[
+    float | None,
+    typer.Option(min=0, help="Block RAMs (36 Kbit) to use at most; four fifths of the board's if absent."),
+]
 ExactSums = Annotated[
     bool, typer.Option("--exact-sums", help="Where float32 rounding decides a threshold, take the exact sum.")
 ]
@@ -96,6 +103,8 @@ def build(
     board: BoardName = "pynq-z2",
     fps: Fps = None,
     clock: Clock = None,
+    max_lut: MaxLut = None,
+    max_bram: MaxBram = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The build folder.")] = Path(
         "bnn2fpga-build"
     ),
@@ -126,6 +135,8 @@ def build(
             board=board,
             fps=fps,
             clock_mhz=clock,
+            max_lut=max_lut,
+            max_bram=max_bram,
             data=data,
             divide=divide,
             frames=frames,
@@ -260,19 +271,32 @@ def verify(
         raise MismatchError(f"{worst.name} differs from {worst.reference}")
 
 
-@app.command(epilog="Example:  bnn2fpga estimate tfc.onnx --fps 100000 --clock 125")
+@app.command(
+    epilog="Example:  bnn2fpga estimate tfc.onnx --fps 100000 --clock 125  |  bnn2fpga estimate cnv.npz "
+    "--max-lut 20000"
+)
 def estimate(
     model: Model,
     board: BoardName = "pynq-z2",
     fps: Fps = None,
     clock: Clock = None,
+    max_lut: MaxLut = None,
+    max_bram: MaxBram = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
-    options = Options(board=board, fps=fps, clock_mhz=clock, exact_sums=exact_sums, trunk_bits=trunk_bits)
+    options = Options(
+        board=board,
+        fps=fps,
+        clock_mhz=clock,
+        max_lut=max_lut,
+        max_bram=max_bram,
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+    )
     pipeline = Pipeline(model, options)
-    facts = estimate_design(pipeline.folded, pipeline.board)
+    facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
     out.print(
         show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
     )
@@ -362,7 +386,7 @@ def _accuracy(outputs: Any, labels: Any) -> str:
 
 
 def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:
-    facts = estimate_design(made.pipeline.folded, made.pipeline.board)
+    facts = estimate_design(made.pipeline.folded, made.pipeline.board, made.pipeline.planned.limit)
     out.print()
     out.print(
         show.stacked(

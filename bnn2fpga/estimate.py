@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from bnn2fpga.area import Resources
+from bnn2fpga.area import Resources, median_error
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
 from bnn2fpga.passes.fold import resources, shares
@@ -13,7 +13,11 @@ from bnn2fpga.timing import interval, latency
 
 @dataclass(frozen=True)
 class KernelEstimate:
-    """One kernel: its folding, cycles of one frame and resources."""
+    """One kernel: its folding, cycles of one frame and resources.
+
+    `error` is the median deviation of estimated LUTs from synthesized ones, a part, of kernels of its kind that
+    the estimate was not fitted to; None for a kind that was never synthesized.
+    """
 
     name: str
     kernel: str
@@ -21,11 +25,15 @@ class KernelEstimate:
     stream: str
     cycles: int
     resources: Resources
+    error: float | None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's."""
+    """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's.
+
+    `limit` says what keeps the folding from being faster.
+    """
 
     design: str
     board: str
@@ -35,11 +43,17 @@ class Estimate:
     total: Resources
     shares: dict[str, float]
     kernels: tuple[KernelEstimate, ...]
+    limit: str
 
     @property
     def fps(self) -> float:
         """Frames a second, the clock over the interval."""
         return self.clock_mhz * 1e6 / self.interval
+
+    @property
+    def luts_off(self) -> int:
+        """LUTs by which all kernels together are off if each is by its kind's median, all in one direction."""
+        return round(sum(kernel.resources.luts * (kernel.error or 0) for kernel in self.kernels))
 
     @property
     def latency_us(self) -> float:
@@ -53,11 +67,15 @@ class Estimate:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self) | {"fps": round(self.fps, 1), "bottleneck": self.bottleneck.name}
+        return asdict(self) | {
+            "fps": round(self.fps, 1),
+            "bottleneck": self.bottleneck.name,
+            "luts_off": self.luts_off,
+        }
 
 
-def estimate(design: Design, board: Board) -> Estimate:
-    """The estimate of a `design` folded for `board`.
+def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
+    """The estimate of a `design` folded for `board`; `limit` is what its plan says.
 
     Interval and latency are those of the SystemVerilog, to the cycle; Vitis HLS chooses its own pipelines.
     """
@@ -69,6 +87,7 @@ def estimate(design: Design, board: Board) -> Estimate:
             " + ".join(f"{'x'.join(map(str, s.shape))} {s.type}" for s in node.kernel.outputs),
             node.kernel.cycles.interval,
             node.kernel.resources,
+            median_error(type(node.kernel).__name__),
         )
         for node in design.nodes
     )
@@ -76,5 +95,5 @@ def estimate(design: Design, board: Board) -> Estimate:
     used = resources(design)
     clock = design.target.clock_mhz if design.target else board.default_clock_mhz
     return Estimate(
-        design.name, board.name, clock, cycles, latency(design), used, shares(used, board), kernels
+        design.name, board.name, clock, cycles, latency(design), used, shares(used, board), kernels, limit
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,15 +14,23 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.explanation import Explanation, explain_design
 from bnn2fpga.ir import Design
 
+if TYPE_CHECKING:
+    from bnn2fpga.passes.fold import Plan
+
 
 class Options(BaseModel):
-    """What a build is asked for; `fps` None is as fast as the board allows, `clock_mhz` None its default."""
+    """What a build is asked for; `fps` None is as fast as the board allows, `clock_mhz` None its default.
+
+    `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     board: str = "pynq-z2"
     fps: float | None = Field(default=None)
     clock_mhz: float | None = Field(default=None)
+    max_lut: int | None = Field(default=None)
+    max_bram: float | None = Field(default=None)
     exact_sums: bool = False
     trunk_bits: int | None = None
     name: str | None = None
@@ -90,9 +98,15 @@ class Pipeline:
         return explain(streamlined, self.name, options.exact_sums, options.trunk_bits, applied)
 
     @cached_property
+    def planned(self) -> Plan:
+        """The design folded for the board, and what keeps it from being faster."""
+        from bnn2fpga.passes.fold import plan
+
+        asked = self.options
+        clock = self.board.clock(asked.clock_mhz)
+        return plan(self.lowered, self.board, clock, asked.fps, asked.max_lut, asked.max_bram)
+
+    @property
     def folded(self) -> Design:
         """The design folded for the board."""
-        from bnn2fpga.passes.fold import fold
-
-        clock = self.board.clock(self.options.clock_mhz)
-        return fold(self.lowered, self.board, clock, self.options.fps)
+        return self.planned.design

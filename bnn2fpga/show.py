@@ -62,13 +62,13 @@ def kernel_table(estimate: Estimate) -> Table:
             " ".join(f"{name}={value}" for name, value in kernel.folding.items()),
             kernel.stream,
             f"{kernel.cycles:,}{' ◀' if slowest else '  '}",
-            f"{kernel.resources.luts:,}",
+            f"{kernel.resources.all_luts:,}",
             f"{kernel.resources.bram36:g}",
             style="yellow" if slowest else "",
         )
     converters = [kernel for kernel in estimate.kernels if not kernel.folding]
     if converters:
-        luts = sum(kernel.resources.luts for kernel in converters)
+        luts = sum(kernel.resources.all_luts for kernel in converters)
         widest = max(kernel.cycles for kernel in converters)
         table.add_row(
             f"{len(converters)} width converters", "", "", f"≤ {widest:,}  ", f"{luts:,}", "0", style="dim"
@@ -78,14 +78,20 @@ def kernel_table(estimate: Estimate) -> Table:
 
 def share_bars(estimate: Estimate, board: Board) -> Table:
     """Used resources as bars against the board."""
-    have = {"LUT": board.luts, "FF": board.flipflops, "BRAM": board.bram36, "DSP": board.dsps}
     total = estimate.total
-    used = {"LUT": total.luts, "FF": total.flipflops, "BRAM": total.bram36, "DSP": total.dsps}
+    used_of_all = {
+        "LUT": (f"{total.all_luts:,} ± {estimate.luts_off:,}", board.luts),
+        "LUTRAM": (f"{total.lutrams:,}", board.lutram_luts),
+        "FF": (f"{total.flipflops:,}", board.flipflops),
+        "BRAM": (f"{total.bram36:g}", board.bram36),
+        "DSP": (f"{total.dsps}", board.dsps),
+    }
     table = Table.grid(padding=(0, 2))
     for name, share in estimate.shares.items():
         full = min(BAR, round(share * BAR))
         bar = Text("█" * full, "green" if share <= 0.8 else "red") + Text("░" * (BAR - full), "dim")
-        table.add_row(name, bar, f"{share:.1%}", f"{used[name]:,g} of {have[name]:,}")
+        used, have = used_of_all[name]
+        table.add_row(name, bar, f"{share:.1%}", f"{used} of {have:,}")
     return table
 
 
@@ -95,6 +101,7 @@ def speed(estimate: Estimate) -> str:
         f"{estimate.fps:,.0f} frames/s at {estimate.clock_mhz:g} MHz "
         f"({estimate.interval:,} cycles a frame, limited by {estimate.bottleneck.name}); "
         f"latency about {estimate.latency_us:,.1f} µs"
+        + (f"\nnot faster, as {estimate.limit}" if estimate.limit else "")
     )
 
 

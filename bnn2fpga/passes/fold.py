@@ -122,7 +122,7 @@ class _Search:
             folded = size_fifos(refold(self.design, found.kernels))
             over = amounts(resources(folded)) - self.limits
             if np.all(over <= 0):
-                return Plan(folded, f"asked for {cycles:,} cycles a frame", found.gap)
+                return Plan(folded, f"{cycles:,} cycles a frame are all that was asked for", found.gap)
             room = room - np.maximum(over, 0)
         return None
 

@@ -120,9 +120,11 @@ def run_yosys(
     it has read and `finish` with the netlist. Raises a ToolError for a failure, a latch, a net of two
     drivers or of none.
     """
+    flow = f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut {options} -top {top} -run "
+    # flip-flops whose enable is inverted have an inverter each; abc makes a LUT of every one that is not merged
     script = (
         f"read_verilog -sv {' '.join(names)}; {before}"
-        f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut {options} -top {top}; "
+        f"{flow} :map_luts; opt_merge; opt_clean; {flow} map_luts:; "
         f"check -assert; stat; {finish}"
     )
     text = call([yosys, "-p", script], folder, log, of=top)
