@@ -144,7 +144,7 @@ def fitted(kind: str, parts: Parts) -> Resources:
 
 
 def median_error(kind: str) -> float | None:
-    """Half of the kernels of class `kind` that were not fitted to are farther off; a part, None if unknown."""
+    """Half of the kernels of a class that were not fitted to are farther off; a part, None if unknown."""
     fit = fits().get(kind)
     return None if fit is None else float(fit["error"]["median"])
 

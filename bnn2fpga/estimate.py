@@ -15,8 +15,8 @@ from bnn2fpga.timing import interval, latency
 class KernelEstimate:
     """One kernel: its folding, cycles of one frame and resources.
 
-    `error` is the median deviation of estimated LUTs from synthesized ones, a part, of kernels of its kind that
-    the estimate was not fitted to; None for a kind that was never synthesized.
+    `error` is the median deviation of estimated LUTs from synthesized ones, a part, of kernels of its kind
+    that the estimate was not fitted to; None for a kind that was never synthesized.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Estimate:
 
     @property
     def luts_off(self) -> int:
-        """LUTs by which all kernels together are off if each is by its kind's median, all in one direction."""
+        """LUTs by which the kernels are off if each is by its kind's median, all in one direction."""
         return round(sum(kernel.resources.luts * (kernel.error or 0) for kernel in self.kernels))
 
     @property

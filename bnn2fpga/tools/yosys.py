@@ -121,7 +121,7 @@ def run_yosys(
     drivers or of none.
     """
     flow = f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut {options} -top {top} -run "
-    # flip-flops whose enable is inverted have an inverter each; abc makes a LUT of every one that is not merged
+    # flip-flops whose enable is inverted have an inverter each; unmerged, each becomes a LUT
     script = (
         f"read_verilog -sv {' '.join(names)}; {before}"
         f"{flow} :map_luts; opt_merge; opt_clean; {flow} map_luts:; "

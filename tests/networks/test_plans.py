@@ -1,0 +1,51 @@
+"""What real networks are planned to do on a PYNQ-Z2, before any synthesis."""
+
+from __future__ import annotations
+
+import pytest
+
+from bnn2fpga.boards import load_board
+from bnn2fpga.ir import Design
+from bnn2fpga.passes.fold import USABLE, Plan, plan, resources, shares
+from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.timing import deadlock, interval
+from tests.bounded import bounded_interval
+from tests.networks.shared import shared_file
+
+BOARD = load_board("pynq-z2")
+
+
+def lowered(name: str) -> Design:
+    return Pipeline(shared_file(f"models/{name}"), Options()).lowered
+
+
+@pytest.mark.parametrize(
+    ("name", "fps", "clock"),
+    [
+        ("bnnpynq_lfcW1A1.npz", 300_000, 100),
+        ("bnnpynq_cnvW1A1.npz", 10_000, 100),
+        ("fracnet_cifar10.npz", 10_000, 166.666667),
+    ],
+)
+def test_frame_rates_that_fit(name: str, fps: float, clock: float) -> None:
+    """Four fifths of the chip at most, no DSP; at which clock a design routes is not known before."""
+    found = plan(lowered(name), BOARD, clock, fps)
+    used = resources(found.design)
+    assert clock * 1e6 / interval(found.design) >= fps
+    assert max(shares(used, BOARD).values()) <= USABLE
+    assert used.dsps == 0
+    assert found.gap <= 1e-3
+    print(f"{name}: {clock * 1e6 / interval(found.design):,.0f} frames/s at {clock:g} MHz, {used}")
+
+
+def test_weights_move_into_luts_where_block_ram_runs_out() -> None:
+    found = plan(lowered("bnnpynq_lfcW1A1.npz"), BOARD, 100, 300_000)
+    stores = {node.kernel.folding.get("weights_in") for node in found.design.nodes}
+    assert {"logic", "block"} <= stores
+
+
+@pytest.mark.parametrize(("name", "fps"), [("TFC_1W1A.onnx", 100_000), ("bnnpynq_lfcW1A1.npz", 100_000)])
+def test_planned_fifos_keep_the_pace(name: str, fps: float) -> None:
+    found: Plan = plan(lowered(name), BOARD, 100, fps)
+    assert bounded_interval(found.design) == interval(found.design)
+    assert deadlock(found.design) == ()

@@ -1,0 +1,80 @@
+"""Estimated resources against what yosys needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn2fpga.area import FITTED, LUT_DEPTH, Memory, Resources, fifo, fits, fitted, ram, rom
+from bnn2fpga.kernels import all_kernels
+
+MEASURED = Path(__file__).parents[1] / "benchmarks/area.json"
+
+
+def rows() -> list[dict]:
+    return json.loads(MEASURED.read_text())
+
+
+def memories_of(row: dict) -> Resources:
+    return sum((Memory(**memory).resources for memory in row.get("memories", [])), Resources())
+
+
+def test_every_kernel_has_been_measured_and_fitted() -> None:
+    kinds = {kind.__name__ for kind in all_kernels()} | {"Fifo"}
+    assert kinds == set(fits()) == {row["kind"] for row in rows()}
+    assert FITTED.is_file()
+
+
+def test_luts_of_kernels_that_were_not_fitted_to() -> None:
+    """Every fourth row of a kind, as `benchmarks.area` leaves out."""
+    off = []
+    for kind in fits():
+        own = sorted((row for row in rows() if row["kind"] == kind), key=lambda row: row["digest"])
+        for row in own[::4]:
+            off.append(abs(fitted(kind, row["parts"]).luts - row["luts"]) / max(row["luts"], 100))
+    print(f"median {np.median(off):.1%}, worst {max(off):.1%} of {len(off)} kernels")
+    assert np.median(off) <= 0.1
+    assert np.quantile(off, 0.75) <= 0.2
+
+
+def test_block_ram_is_yosys_s() -> None:
+    """Memories are counted, not fitted."""
+    kernels = [row for row in rows() if row["kind"] != "Fifo"]
+    off = [row for row in kernels if memories_of(row).bram36 != row["bram36"]]
+    print(f"{len(kernels) - len(off)} of {len(kernels)} kernels exactly")
+    assert len(off) <= 0.05 * len(kernels)
+    total = sum(row["bram36"] for row in kernels)
+    assert sum(memories_of(row).bram36 for row in kernels) == pytest.approx(total, rel=0.1)
+
+
+def test_luts_as_memory_are_yosys_s() -> None:
+    kernels = [row for row in rows() if row["kind"] != "Fifo"]
+    total = sum(row["lutram_luts"] for row in kernels)
+    assert sum(memories_of(row).lutrams for row in kernels) == pytest.approx(total, rel=0.1)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 64, 65, 512, 1000])
+def test_memories_grow_with_their_width(depth: int) -> None:
+    for make in (ram, rom):
+        costs = [make(depth, width) for width in (1, 8, 36, 512)]
+        used = [
+            cost.resources.all_luts + sum(cost.parts.values()) + 400 * cost.resources.bram36 for cost in costs
+        ]
+        assert used == sorted(used)
+
+
+def test_constants_in_logic_cost_no_memory() -> None:
+    assert rom(512, 64, "logic").resources == Resources()
+    assert rom(512, 64, "block").resources.bram36 == 1
+    assert rom(1, 4096).parts == {}, "wires"
+
+
+def test_a_deep_fifo_is_block_ram() -> None:
+    assert fifo(LUT_DEPTH, 8).bram36 == 0 < fifo(LUT_DEPTH + 1, 8).bram36
+
+
+def test_a_kernel_that_was_never_measured_has_an_estimate() -> None:
+    assert fitted("NewKernel", {"kernel": 1, "sums": 9}).luts == 10
