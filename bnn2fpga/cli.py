@@ -42,6 +42,8 @@ app = typer.Typer(
     add_completion=False,
 )
 out = Console(highlight=False)
+INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
 
 Model = Annotated[
     Path, typer.Argument(help="A QONNX file (.onnx) or a BNN-PYNQ or FracBNN parameter file (.npz).")
@@ -428,8 +430,10 @@ def main() -> None:
         app()
     except BuildError as error:
         _give_up(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _give_up("stopped; the same command goes on from here", 130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _give_up("stopped; the same command goes on from here", INTERRUPTED)
+        raise
     except Exception as error:
         if "--debug" in sys.argv[1:2]:
             raise

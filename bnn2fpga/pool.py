@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -24,7 +26,7 @@ from bnn2fpga.points import Result, Task, evaluate
 from bnn2fpga.resources_path import package_digest
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 Evaluate = Callable[[Design, Sequence[Task]], Iterator[tuple[Task, Result]]]
 """Gives each task with its result, in any order."""
@@ -53,19 +55,11 @@ def open_pool(workers: int | None = None, scheduler: str | None = None) -> Itera
 
 @contextmanager
 def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
-    from dask.system import CPU_COUNT
-    from distributed import Client, LocalCluster
+    from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=workers or CPU_COUNT,
-                threads_per_worker=1,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _local_cluster(workers) as cluster, Client(cluster) as client:
             yield client
         return
     try:
@@ -74,8 +68,46 @@ def _client(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         raise ToolError(
             f"no Dask scheduler answers at {scheduler}: {error}; start one with `dask scheduler`"
         ) from error
-    with client:
+    with silence_logging_cmgr(logging.CRITICAL), client:
+        versions = client.get_versions(packages=["bnn2fpga"])["workers"]
+        bare = [worker for worker, found in versions.items() if not found["packages"].get("bnn2fpga")]
+        if bare:
+            raise ToolError(
+                f"bnn2fpga is not installed for the Dask workers {', '.join(bare)}; install it there"
+            )
         yield client
+
+
+def _local_cluster(workers: int | None) -> LocalCluster:
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import LocalCluster
+
+    # with Dask's setting every array of more than 64 KiB is mapped anew, and folding takes twice as long
+    unset = dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
+    with unset, _deaf_to_interrupts():
+        return LocalCluster(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start meanwhile never hear Ctrl-C, which a terminal sends to them, too; we end them.
+
+    A Ctrl-C of these two or three seconds is lost; the next one counts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _on_dask(client: Client, design: Design, tasks: Sequence[Task]) -> Iterator[tuple[Task, Result]]:
