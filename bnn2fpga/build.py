@@ -17,6 +17,7 @@ from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import Step
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.resources_path import package_digest
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.verify import Ladder, Level, climb, graph_outputs, random_frames
 
@@ -70,7 +71,7 @@ class Build:
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the report; `before` are steps that make the model and the data."""
-        version = _package_digest()
+        version = package_digest()
         settings = version + self.config.model_dump_json(exclude={"model", "data", "flow", "openxc7"})
         # files that earlier steps make are covered by those steps' digests
         model, data = (
@@ -196,14 +197,3 @@ def _write_json(path: Path, value: Any) -> None:
 def _file_digest(path: Path | None) -> str:
     """SHA-256 of a file that the user names; a missing one is found out by the step that reads it."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
-
-
-def _package_digest() -> str:
-    """Over bnn2fpga's own sources and templates, so that a new version does not reuse old steps."""
-    from bnn2fpga.resources_path import data_folder
-
-    digest = hashlib.sha256()
-    for root, pattern in ((Path(__file__).parent, "*.py"), (data_folder("hls_templates"), "*.j2")):
-        for path in sorted(root.rglob(pattern)):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

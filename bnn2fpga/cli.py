@@ -24,8 +24,11 @@ from bnn2fpga.dataset import load_dataset, predicted_labels
 from bnn2fpga.demo import EPOCHS, Demo
 from bnn2fpga.errors import BuildError, ConfigError, MismatchError
 from bnn2fpga.estimate import estimate as estimate_design
+from bnn2fpga.explore import POINTS, Space
+from bnn2fpga.explore import explore as explore_design
 from bnn2fpga.flow import run_flow
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.pool import open_pool
 from bnn2fpga.report import gather
 from bnn2fpga.settings import read_settings
 from bnn2fpga.verify import climb, graph_outputs, random_frames
@@ -39,6 +42,8 @@ app = typer.Typer(
     add_completion=False,
 )
 out = Console(highlight=False)
+INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
 
 Model = Annotated[
     Path, typer.Argument(help="A QONNX file (.onnx) or a BNN-PYNQ or FracBNN parameter file (.npz).")
@@ -302,6 +307,53 @@ def estimate(
     )
 
 
+@app.command(
+    epilog="Examples:  bnn2fpga explore tfc.onnx -o front  |  bnn2fpga explore cnv.npz --board pynq-z2 "
+    "--board mine.toml --clock 100 --clock 125  |  bnn2fpga explore cnv.npz --scheduler tcp://head:8786"
+)
+def explore(
+    model: Model,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(help="A board by name or .toml file, may be repeated; pynq-z2 if absent."),
+    ] = None,
+    clock: Annotated[
+        list[float] | None,
+        typer.Option(help="Clock in MHz, may be repeated; each board's default if absent."),
+    ] = None,
+    fps: Annotated[
+        list[float] | None,
+        typer.Option(help="A frame rate to ask for, may be repeated; a spread of rates if absent."),
+    ] = None,
+    points: Annotated[int, typer.Option(min=1, help="Frame rates to spread.")] = POINTS,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on this machine; one for each core if absent.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://host:port; its workers need bnn2fpga.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the points.")] = Path(
+        "bnn2fpga-explore"
+    ),
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+) -> None:
+    """Finds the Pareto front of MODEL: frames a second against LUTs and block RAM.
+
+    Every board is tried at every clock, from the fastest folding that fits to the smallest. OUTPUT gets
+    points.json, front.csv and front.svg. An exploration that was stopped goes on where it was.
+    """
+    space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
+    space.first_tasks()
+    lowered = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).lowered
+    with show.ExploreProgress(out) as progress, open_pool(workers, scheduler) as evaluate:
+        best, refused = explore_design(lowered, space, output, evaluate, progress.update)
+    for refusal in refused:
+        out.print(f"[yellow]–[/] {refusal.refusal}")
+    out.print(show.front_tables(best))
+    out.print(f"{output}: points.json, front.csv, front.svg")
+
+
 @app.command(epilog="Example:  bnn2fpga explain tfc.onnx --trunk-bits 4")
 def explain(
     model: Model,
@@ -402,8 +454,10 @@ def main() -> None:
         app()
     except BuildError as error:
         _give_up(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _give_up("stopped; the same command goes on from here", 130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _give_up("stopped; the same command goes on from here", INTERRUPTED)
+        raise
     except Exception as error:
         if "--debug" in sys.argv[1:2]:
             raise

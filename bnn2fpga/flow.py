@@ -77,7 +77,7 @@ def run_flow(
     total = len(steps) if to is None else names.index(to) + 1
     say = on_event or (lambda event: None)
     outputs: dict[str, str] = {}
-    with _claim(folder):
+    with claim(folder):
         _clean(folder, places.values())
         for index, step in enumerate(steps[:total], 1):
             inputs = _digest([step.name, step.key, [[need, outputs[need]] for need in step.needs]])
@@ -116,13 +116,13 @@ def _bring_up(
 def _fill(step: Step, place: Path, inputs: str) -> str:
     folder, aside = place.parent, place.with_name(_ASIDE + place.name)
     try:
-        with _blaming(folder):
+        with blaming(folder):
             if place.exists() or place.is_symlink():
                 _remove(place)
             aside.mkdir()
-        with _blaming(folder, only=_NO_ROOM):
+        with blaming(folder, only=_NO_ROOM):
             step.action(aside)
-        with _blaming(folder):
+        with blaming(folder):
             outputs = _digest_of_files(aside)
             (aside / STAMP).write_bytes(_stamp(step, inputs, outputs))
             aside.rename(place)
@@ -175,9 +175,9 @@ def _check(steps: Sequence[Step]) -> None:
         seen.add(step.name)
 
 
-def _claim(folder: Path) -> BinaryIO:
+def claim(folder: Path) -> BinaryIO:
     """Makes the folder ours and locks it; closing what is given, or the end of the process, unlocks it."""
-    with _blaming(folder):
+    with blaming(folder):
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir():
             raise ConfigError(f"output folder {folder}: {there} is a file; choose another folder")
@@ -202,7 +202,7 @@ def _claim(folder: Path) -> BinaryIO:
 
 def _clean(folder: Path, places: Collection[Path]) -> None:
     """Removes what a killed run left aside, and stamped steps that are no longer in the list."""
-    with _blaming(folder):
+    with blaming(folder):
         for path in list(folder.iterdir()):
             stale = re.match(r"\d+-", path.name) and path not in places and (path / STAMP).exists()
             if path.name.startswith(_ASIDE) or stale:
@@ -220,7 +220,7 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _blaming(folder: Path, only: Collection[int] = ()) -> Iterator[None]:
+def blaming(folder: Path, only: Collection[int] = ()) -> Iterator[None]:
     """Turns an OSError (of the given numbers, or any) into a ConfigError about the folder."""
     try:
         yield

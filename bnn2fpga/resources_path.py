@@ -1,5 +1,6 @@
 """Where the data files that go with the package lie: inside it once installed, beside it in a checkout."""
 
+import hashlib
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,3 +21,12 @@ def data_folder(kind: DataKind) -> Path:
     raise BuildError(
         f"the {kind} of bnn2fpga are missing, looked in {candidates[0]} and {candidates[1]}; install it again"
     )
+
+
+def package_digest() -> str:
+    """SHA-256 over the package's own sources and templates, so that a new version reuses no old result."""
+    digest = hashlib.sha256()
+    for root, pattern in ((Path(__file__).parent, "*.py"), (data_folder("hls_templates"), "*.j2")):
+        for path in sorted(root.rglob(pattern)):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import log2
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TaskID,
@@ -24,7 +26,9 @@ from rich.text import Text
 from bnn2fpga.boards import Board
 from bnn2fpga.estimate import Estimate
 from bnn2fpga.explanation import Explanation, Input, Integers, Refusal, Region
+from bnn2fpga.explore import Progress as Explored
 from bnn2fpga.flow import StepEvent
+from bnn2fpga.points import Point
 from bnn2fpga.verify import Level
 
 BAR = 24
@@ -343,6 +347,66 @@ class TrainProgress:
             f"epoch {epoch.number:>3} of {self.epochs}  loss {epoch.loss:.4f}  "
             f"test accuracy {100 * epoch.test_accuracy:.2f} %  {epoch.seconds:.0f} s"
         )
+
+
+@dataclass
+class ExploreProgress:
+    """Shows a running exploration: a bar a part with the time left."""
+
+    console: Console
+    _progress: Progress = field(init=False)
+    _tasks: dict[str, TaskID] = field(default_factory=dict)
+
+    def __enter__(self) -> ExploreProgress:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=self.console, transient=True)
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def update(self, explored: Explored) -> None:
+        """A point is there, or a part begins."""
+        if explored.part not in self._tasks:
+            self._tasks[explored.part] = self._progress.add_task(
+                explored.part, total=explored.total, completed=explored.done
+            )
+        self._progress.update(self._tasks[explored.part], completed=explored.done)
+        if explored.done == explored.total:
+            kept = f", {explored.kept} of them from before" if explored.kept else ""
+            self.console.print(f"{explored.part}: {explored.total}{kept}")
+
+
+def front_tables(points: Iterable[Point]) -> Group:
+    """The points of a front in their order, a table for each board and clock."""
+    groups = groupby(points, key=lambda point: (point.board, point.clock_mhz))
+    return stacked(*(_front_table(f"{board}, {clock:g} MHz", group) for (board, clock), group in groups))
+
+
+def _front_table(title: str, points: Iterable[Point]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("frames/s", "cycles", "latency µs", "LUT", "", "BRAM36", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("limited by", overflow="fold")
+    for point in points:
+        table.add_row(
+            f"{point.fps:,.{0 if point.fps >= 100 else 2}f}",
+            f"{point.interval:,}",
+            f"{point.latency_us:,.1f}",
+            f"{point.luts:,}",
+            f"{point.shares['LUT']:.1%}",
+            f"{point.bram36:g}",
+            f"{point.shares['BRAM']:.1%}",
+            point.bottleneck,
+        )
+    return table
 
 
 def stacked(*parts: Any) -> Group:
