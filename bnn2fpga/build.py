@@ -122,7 +122,7 @@ class Build:
     def _vivado_steps(self, version: str, report: Step) -> list[Step]:
         """Synthesis and implementation with AMD's tools; how many jobs work at it changes no result."""
         board, tools = self.pipeline.board, self.config.vivado
-        key = version + board.model_dump_json() + tools.model_dump_json(exclude={"jobs"})
+        key = version + board.model_dump_json() + tools.model_dump_json(exclude={"jobs", "ip_cache"})
 
         def synthesis(folder: Path) -> None:
             vivado_flow.hls_synthesis(self.pipeline.folded, folder, board, tools)

@@ -302,8 +302,9 @@ def explain(
 @app.command()
 def boards() -> None:
     """Lists the boards that designs can be folded for."""
-    part = Column("part", no_wrap=True)
-    table = Table("name", "board", part, "LUT", "FF", "BRAM36", "DSP", "MHz", box=None, header_style="bold")
+    titles = ("name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "MHz")
+    columns = (Column(title, no_wrap=title != "board") for title in titles)
+    table = Table(*columns, box=None, header_style="bold")
     for name in board_names():
         board = load_board(name)
         clocks = f"{board.clocks_mhz[0]:g}-{board.clocks_mhz[-1]:g}"

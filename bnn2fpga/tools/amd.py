@@ -71,6 +71,7 @@ class Vivado(BaseModel):
     """The table [vivado] of build.toml; a tool without a path is looked for on PATH.
 
     `hls` is the path of vitis-run, vitis_hls or v++. `jobs` is how many runs Vivado starts at a time.
+    `ip_cache` is a folder in which Vivado keeps synthesized IP from build to build.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +79,7 @@ class Vivado(BaseModel):
     hls: Path | None = None
     vivado: Path | None = None
     jobs: int = Field(default=4, ge=1)
+    ip_cache: Path | None = None
 
     def find_hls(self) -> Tool:
         """The newest command for HLS that there is and whose version is known; a ToolError otherwise."""

@@ -137,8 +137,9 @@ def implement(script: Path, ip: Path, bitstream: Path, logs: Path, tools: Vivado
     tool, work, log = tools.find_vivado(), bitstream.with_name("work"), logs / "vivado.log"
     work.mkdir()
     shutil.copytree(ip, work / "ip")
+    cache = [tools.ip_cache.absolute()] if tools.ip_cache else []
     command: list[str | Path] = [tool.path, "-mode", "batch", "-nojournal", "-nolog", "-notrace"]
-    run([*command, "-source", script.absolute(), "-tclargs", str(tools.jobs)], work, log, of)
+    run([*command, "-source", script.absolute(), "-tclargs", str(tools.jobs), *cache], work, log, of)
     reports = {name: logs / f"vivado-{name}.rpt" for name in ("timing", "utilization")}
     for name, kept in reports.items():
         shutil.copyfile(_made(work, f"{name}.rpt", log), kept)

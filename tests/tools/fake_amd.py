@@ -243,6 +243,9 @@ class Vivado(Tcl):
         catalog = Path(self.properties["PROJECT"]["ip_repo_paths"])
         self.core = (catalog / "component.xml").read_text().removeprefix("<name>").split("<")[0]
 
+    def tcl_config_ip_cache(self, *arguments: str) -> None:
+        self.facts["cache"] = options(arguments)[1]["-use_cache_location"]
+
     def tcl_set_property(self, *arguments: str) -> None:
         plain, named = options(arguments)
         pairs = self.split(named["-dict"]) if named else plain[:2]
@@ -425,6 +428,7 @@ def early(fault: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "parent":
         os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit(1)
     if fault == "disk":
         print("couldn't write: No space left on device")
         sys.exit(1)
@@ -448,7 +452,8 @@ def main(tool: str, state: Path, *arguments: str) -> None:
             facts = compile_cfg(folder, named)
         elif tool == "vivado":
             vivado = Vivado(folder, fault)
-            vivado.run(Path(named["-source"]).read_text(), named["-tclargs"])
+            place = arguments.index("-tclargs")
+            vivado.run(Path(named["-source"]).read_text(), *arguments[place + 1 :])
             facts = vivado.facts
         else:
             hls = Hls(folder, fault)

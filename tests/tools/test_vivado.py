@@ -324,7 +324,7 @@ def test_a_bitstream(bench: Bench) -> None:
         "tool": "vitis_hls 2022.2", "clock_ns": 6.912, "interval": 640, "latency": None,
         "luts": 1401, "flipflops": 1702, "bram18": 5, "dsps": 0,
     }  # fmt: skip
-    assert bench.facts("vivado")["jobs"] == "4"
+    assert bench.facts("vivado")["jobs"] == "4" and "cache" not in bench.facts("vivado")
     told = bench.facts("vitis_hls")
     assert (told["top"], told["part"], told["clock"]["-period"]) == ("tiny", PYNQ.part, "10.000")
     assert told["sources"] == ["top.cpp", "testbench.cpp"]
@@ -481,13 +481,16 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     model = small_onnx(tmp_path)
     Path("build.toml").write_text(f'model = "{model}"\nframes = 4\n')
     assert run("build", "build.toml", "-o", "out")[0] == 0
-    Path("build.toml").write_text(f'model = "{model}"\nframes = 4\nflow = "vivado"\n[vivado]\njobs = 2\n')
+    Path("build.toml").write_text(
+        f'model = "{model}"\nframes = 4\nflow = "vivado"\n[vivado]\njobs = 2\nip_cache = "ip"\n'
+    )
     bench.fault("vivado timing")
     code, _, err = run("build", "build.toml", "-o", "out")
     assert code == 1 and err.startswith("error: n_small: misses 100 MHz by 0.333 ns of setup")
     bench.fault("")
     code, out, err = run("build", "build.toml", "-o", "out")
     assert (code, err) == (0, "") and out.count("unchanged") == 7 and bench.facts("vivado")["jobs"] == "2"
+    assert bench.facts("vivado")["cache"] == str(tmp_path / "ip")
     made = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
     assert made[5:] == ["06-verify", "07-hls-synthesis", "08-implementation", "09-report"]
     text = Path("out/09-report/report.md").read_text()
