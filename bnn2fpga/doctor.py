@@ -37,6 +37,7 @@ def examine() -> Iterator[Finding]:
         ("g++", "compiles and runs the generated C++", True),
         ("vitis_hls", "synthesizes it (2020.2 to 2024.2)", False),
         ("vitis-run", "synthesizes it (2023.2 or newer)", False),
+        ("v++", "synthesizes it (2023.2 or newer), without vitis-run", False),
         ("vivado", "places, routes and writes bitstreams", False),
         ("yosys", "synthesizes RTL, open", False),
         ("nextpnr-xilinx", "places and routes for 7-series chips, open", False),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from bnn2fpga.errors import ToolError
 
@@ -30,10 +32,10 @@ def call(
     with log.open("w+", encoding="utf-8", errors="replace") as printed:
         try:
             if output is None:
-                done = subprocess.run(command, cwd=folder, stdout=printed, stderr=printed, check=False)
+                code = _exit_code(command, folder, printed, printed)
             else:
                 with output.open("wb") as file:
-                    done = subprocess.run(command, cwd=folder, stdout=file, stderr=printed, check=False)
+                    code = _exit_code(command, folder, file, printed)
         except OSError as error:
             raise ToolError(
                 f"{command[0]}: {error.strerror or error}; check the table [{table}] of build.toml"
@@ -42,12 +44,26 @@ def call(
         text = printed.read()
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = next((line for line in lines if fault and fault.search(line)), "")
-    if done.returncode or found:
-        reason = found or _killed(done.returncode)
+    if code or found:
+        reason = found or _killed(code)
         reason = reason or next((line for line in lines if re.search(r"\berror\b", line, re.I)), "")
-        reason = reason or (lines[-1] if lines else f"exit code {done.returncode}")
+        reason = reason or (lines[-1] if lines else f"exit code {code}")
         raise ToolError(f"{name} failed{of and f' on {of}'}: {reason}; all it printed is in {log}")
     return text
+
+
+def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], errors: IO[Any]) -> int:
+    """Waits for a tool; what interrupts the wait ends the tool with all that it has started.
+
+    Vivado is a shell script that starts a program that starts others; a signal to it would end it alone.
+    """
+    process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 def _killed(returncode: int) -> str:
