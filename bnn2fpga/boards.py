@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, Vali
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.resources_path import data_folder
 
+_Property = Annotated[str, Field(pattern=r"^(PCW|PSU)_\w+$")]
+_Setting = Annotated[str, Field(pattern=r"^[\w .()-]+$")]
 _Megahertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -21,7 +23,7 @@ class Board(BaseModel):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Annotated[str, Field(min_length=1)]
-    part: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    part: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9-]*$")]
     luts: Annotated[int, Field(gt=0)]
     lutram_luts: Annotated[int, Field(ge=0)]
     """How many of the LUTs can also be memory or shift registers."""
@@ -34,6 +36,14 @@ class Board(BaseModel):
     default_clock_mhz: _Megahertz
     hp_port_bits: Literal[32, 64, 128]
     """Data width of one memory port between fabric and DRAM."""
+    urams: Annotated[int, Field(ge=0)] = 0
+    """UltraRAMs of 288 Kbit; kernels do not use them yet."""
+    preset: dict[_Property, _Setting] = {}
+    """Properties of the processing system's IP that the board fixes (crystal, DRAM, voltages), by name.
+
+    Vivado's block design sets them, since it has no board files. Where a boot loader sets up the processor,
+    as under PYNQ, only those of clocks and ports matter.
+    """
     sources: Annotated[tuple[str, ...], Strict(False)] = ()
     """Where the numbers come from."""
 
@@ -59,6 +69,13 @@ class Board(BaseModel):
         if clock not in clocks:
             raise ValueError(f"{clock:g} is not one of clocks_mhz: {_listing(clocks)}")
         return clock
+
+    @property
+    def family(self) -> Literal["zynq7000", "zynqmp"] | None:
+        """Whose processing system the part has; None if it has none that is known here."""
+        if self.part.startswith("xc7z"):
+            return "zynq7000"
+        return "zynqmp" if self.part.startswith(("xczu", "xck26", "xck24")) else None
 
     def clock(self, wanted_mhz: float | None = None) -> float:
         """The legal clock within 1 % of the wanted one (142 gives 142.857), the default for None."""

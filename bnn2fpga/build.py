@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from bnn2fpga import open_flow, report
+from bnn2fpga import open_flow, report, vivado_flow
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.dataset import Dataset, load_dataset
 from bnn2fpga.errors import ConfigError, MismatchError
@@ -18,6 +18,7 @@ from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import Step
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.resources_path import package_digest
+from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.verify import Ladder, Level, climb, graph_outputs, random_frames
 
@@ -25,15 +26,20 @@ CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
 
 
-Flow = Literal["sim", "vitis", "openxc7"]
-"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream made with open tools."""
+Flow = Literal["sim", "vitis", "vivado", "openxc7"]
+"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
+
+
+_HOW = {"flow", "vivado", "openxc7"}
+"""Settings that change nothing of what is built and verified before the flow's own steps."""
 
 
 class BuildConfig(Options):
     """A build as it is kept in build.toml: `bnn2fpga build build.toml` repeats it.
 
     `data` are frames (and labels) to verify with, each divided by `divide`; without it, `frames`
-    random ones are used. The table [openxc7] says where the tools of the flow of that name lie.
+    random ones are used. The tables [vivado] and [openxc7] say where the tools of the flows of these names
+    lie.
     """
 
     model: Path
@@ -41,6 +47,7 @@ class BuildConfig(Options):
     divide: float = 1.0
     frames: int = 64
     flow: Flow = "vitis"
+    vivado: Vivado = Vivado()
     openxc7: OpenXC7 = OpenXC7()
 
     def to_toml(self, whole: bool = False) -> str:
@@ -49,11 +56,13 @@ class BuildConfig(Options):
         Flow and tools are there only in the `whole`: another seed of the placer is no reason to verify
         again, so what the first step writes must not name them.
         """
-        values = self.model_dump(mode="json", exclude_none=True, exclude={"flow", "openxc7"})
+        values = self.model_dump(mode="json", exclude_none=True, exclude=_HOW)
         if not whole:
             return _lines(values)
-        tools = self.openxc7.model_dump(mode="json", exclude_none=True)
-        return _lines(values | {"flow": self.flow}) + "[openxc7]\n" + _lines(tools)
+        tables = (("vivado", self.vivado), ("openxc7", self.openxc7))
+        return _lines(values | {"flow": self.flow}) + "".join(
+            f"[{name}]\n{_lines(tools.model_dump(mode='json', exclude_none=True))}" for name, tools in tables
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +81,7 @@ class Build:
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the report; `before` are steps that make the model and the data."""
         version = package_digest()
-        settings = version + self.config.model_dump_json(exclude={"model", "data", "flow", "openxc7"})
+        settings = version + self.config.model_dump_json(exclude={"model", "data"} | _HOW)
         # files that earlier steps make are covered by those steps' digests
         model, data = (
             ("", "") if before else (_file_digest(self.config.model), _file_digest(self.config.data))
@@ -93,7 +102,11 @@ class Build:
         report = Step("report", self.report, ("fold", "verify"), version)
         if self.config.flow == "vitis":
             return [report]
+        if self.config.flow == "vivado":
+            return self._vivado_steps(version, report)
         primitives = self.config.flow == "openxc7"
+        if primitives:
+            open_flow.check_part(self.pipeline.board)
         action = self._open(open_flow.rtl, primitives)
         rtl = Step("rtl", action, ("fold", "hls", "verify"), f"{version}{primitives}")
         if not primitives:
@@ -106,6 +119,25 @@ class Build:
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
             replace(report, needs=(*report.needs, "synthesis", "route")),
         ]
+
+    def _vivado_steps(self, version: str, report: Step) -> list[Step]:
+        """Synthesis and implementation with AMD's tools; how many jobs work at it changes no result."""
+        board, tools = self.pipeline.board, self.config.vivado
+        key = version + board.model_dump_json() + tools.model_dump_json(exclude={"jobs", "ip_cache"})
+
+        def synthesis(folder: Path) -> None:
+            vivado_flow.hls_synthesis(self.pipeline.folded, folder, board, tools)
+
+        return [
+            Step("hls-synthesis", synthesis, ("hls", "verify"), key),
+            Step("implementation", self.implementation, ("hls-synthesis", "fold"), key),
+            replace(report, needs=(*report.needs, "hls-synthesis", "implementation")),
+        ]
+
+    def implementation(self, folder: Path) -> None:
+        """The bitstream with AMD's tools, and the configuration that repeats this build."""
+        vivado_flow.implementation(self.pipeline.folded, folder, self.pipeline.board, self.config.vivado)
+        (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
     def _open(self, action: Callable[..., None], *settings: OpenXC7 | bool) -> Callable[[Path], None]:
         """`action` of the open flow, on the folded design."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from bnn2fpga import __version__, show
 from bnn2fpga.boards import board_names, load_board
@@ -122,13 +122,14 @@ def build(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     flow: Annotated[
-        Flow, typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (openxc7).")
+        Flow,
+        typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (vivado, openxc7)."),
     ] = "vitis",
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
-    With --flow openxc7 also a bitstream, without a vendor's tools; the table openxc7 of a build.toml says
-    where their databases lie.
+    With --flow vivado also a bitstream, by Vitis HLS and Vivado, which must be on PATH. With --flow openxc7
+    one without a vendor's tools; the table openxc7 of a build.toml says where their databases lie.
 
     A build that was stopped goes on where it was; unchanged steps are not run again.
     """
@@ -377,7 +378,9 @@ def explain(
 @app.command()
 def boards() -> None:
     """Lists the boards that designs can be folded for."""
-    table = Table("name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "MHz", box=None, header_style="bold")
+    titles = ("name", "board", "part", "LUT", "FF", "BRAM36", "DSP", "MHz")
+    columns = (Column(title, no_wrap=title != "board") for title in titles)
+    table = Table(*columns, box=None, header_style="bold")
     for name in board_names():
         board = load_board(name)
         clocks = f"{board.clocks_mhz[0]:g}-{board.clocks_mhz[-1]:g}"

@@ -127,6 +127,7 @@ def hls_project(design: Design, part: str, clock_mhz: float) -> Project:
         "top.cpp": render("top.cpp.j2", design=design),
         "testbench.cpp": render("testbench.cpp.j2", design=design),
         "vitis_hls.tcl": render("vitis_hls.tcl.j2", design=design, part=part, clock_mhz=clock_mhz),
+        "hls.cfg": render("hls.cfg.j2", name=design.name, part=part, clock_mhz=clock_mhz),
         "gcc/ap_axi_sdata.h": render("ap_axi_sdata.h.j2"),
         "gcc/threads.cpp": render("threads.cpp.j2", design=design),
         "gcc/threads/hls_stream.h": render("threads_stream.h.j2"),

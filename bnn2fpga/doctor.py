@@ -35,8 +35,9 @@ def examine() -> Iterator[Finding]:
     yield Finding("ap_int.h", "AMD's integer types for simulation, from the hls4ml wheel", True, _headers())
     for tool, purpose, needed in (
         ("g++", "compiles and runs the generated C++", True),
-        ("vitis_hls", "synthesizes it (2020.2 to 2024.1)", False),
+        ("vitis_hls", "synthesizes it (2020.2 to 2024.2)", False),
         ("vitis-run", "synthesizes it (2023.2 or newer)", False),
+        ("v++", "synthesizes it (2023.2 or newer), without vitis-run", False),
         ("vivado", "places, routes and writes bitstreams", False),
         ("yosys", "synthesizes RTL, open", False),
         ("nextpnr-xilinx", "places and routes for 7-series chips, open", False),

@@ -10,7 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
-from bnn2fpga.errors import BuildError
+from bnn2fpga.boards import Board
+from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.flow import needed
 from bnn2fpga.ir import Design, Target
 from bnn2fpga.project import Project
@@ -67,6 +68,15 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7) -> None:
     log = folder.parent / "prjxray.log"
     write_bitstream(fasm, _target(design).part, folder / f"{design.name}.bit", log, tools)
     shutil.copyfile(needed(folder, "rtl") / "registers.json", folder / "registers.json")
+
+
+def check_part(board: Board) -> None:
+    """A ConfigError unless the open tools and the files around the core serve the board's part."""
+    if board.family != "zynq7000":
+        raise ConfigError(
+            f"board {board.name}: --flow openxc7 serves the Zynq-7000 (xc7z…), not {board.part}; choose "
+            "another board, or --flow vivado"
+        )
 
 
 def _target(design: Design) -> Target:

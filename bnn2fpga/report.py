@@ -110,6 +110,10 @@ def gather(folders: Mapping[str, Path]) -> dict[str, Any]:
         "transformations": read("streamline", "transformations.json") if "streamline" in folders else [],
         "ladder": read("verify", "ladder.json"),
         "synthesis": read("synthesis", "synthesis.json") if "synthesis" in folders else None,
+        "hls": read("hls-synthesis", "hls.json") if "hls-synthesis" in folders else None,
+        "implementation": read("implementation", "implementation.json")
+        if "implementation" in folders
+        else None,
         "routing": read("route", "route.json") if "route" in folders else None,
     }
 

@@ -136,6 +136,10 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: 
     grid.add_row("speed", speed(estimate))
     grid.add_row("estimate", f"before synthesis, on {board.title} ({board.part})")
     grid.add_row("", share_bars(estimate, board))
+    routed = facts["implementation"]
+    if routed:
+        used = ", ".join(f"{name} {n:,g}" for name, (n, _) in routed["used"].items())
+        grid.add_row("routed", f"{routed['tool']}: slack {routed['timing']['setup_ns']:g} ns; {used}")
     grid.add_row("files", f"{folder}: the HLS project in *-hls/, report.md in *-report/")
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
 

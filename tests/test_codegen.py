@@ -66,6 +66,7 @@ def test_files_of_a_project() -> None:
         "gcc/ap_axi_sdata.h",
         "gcc/threads.cpp",
         "gcc/threads/hls_stream.h",
+        "hls.cfg",
         "kernels/left.hpp",
         "kernels/parted.hpp",
         "kernels/right.hpp",

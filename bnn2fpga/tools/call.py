@@ -2,37 +2,74 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from bnn2fpga.errors import ToolError
 
 
 def call(
-    command: Sequence[str | Path], folder: Path, log: Path, output: Path | None = None, of: str = ""
+    command: Sequence[str | Path],
+    folder: Path,
+    log: Path,
+    output: Path | None = None,
+    of: str = "",
+    table: str = "openxc7",
+    fault: re.Pattern[str] | None = None,
 ) -> str:
     """Runs a tool in `folder`; gives what it printed, which is in `log` also if the tool fails.
 
     With `output`, standard output goes to that file instead. A ToolError carries the first line that names
-    an error, or else the last one, and says `of` what.
+    an error, or else the last one, and says `of` what. A line that matches `fault` is a failure whatever
+    the exit code. `table` is the one of build.toml that names the tool.
     """
     name = Path(command[0]).name
     with log.open("w+", encoding="utf-8", errors="replace") as printed:
         try:
             if output is None:
-                done = subprocess.run(command, cwd=folder, stdout=printed, stderr=printed, check=False)
+                code = _exit_code(command, folder, printed, printed)
             else:
                 with output.open("wb") as file:
-                    done = subprocess.run(command, cwd=folder, stdout=file, stderr=printed, check=False)
+                    code = _exit_code(command, folder, file, printed)
         except OSError as error:
-            raise ToolError(f"{command[0]}: {error.strerror or error}; check the table [openxc7]") from error
+            raise ToolError(
+                f"{command[0]}: {error.strerror or error}; check the table [{table}] of build.toml"
+            ) from error
         printed.seek(0)
         text = printed.read()
-    if done.returncode:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        reason = next((line for line in lines if re.search(r"\berror\b", line, re.I)), "")
-        reason = reason or (lines[-1] if lines else f"exit code {done.returncode}")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = next((line for line in lines if fault and fault.search(line)), "")
+    if code or found:
+        reason = found or _killed(code)
+        reason = reason or next((line for line in lines if re.search(r"\berror\b", line, re.I)), "")
+        reason = reason or (lines[-1] if lines else f"exit code {code}")
         raise ToolError(f"{name} failed{of and f' on {of}'}: {reason}; all it printed is in {log}")
     return text
+
+
+def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], errors: IO[Any]) -> int:
+    """Waits for a tool; what interrupts the wait ends the tool with all that it has started.
+
+    Vivado is a shell script that starts a program that starts others; a signal to it would end it alone.
+    """
+    process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def _killed(returncode: int) -> str:
+    """What to say of a tool that a signal ended; a shell around it tells by 128 + signal."""
+    number = -returncode if returncode < 0 else returncode - 128
+    if number not in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT):
+        return ""
+    advice = " (short of memory?)" if number == signal.SIGKILL else ""
+    return f"was ended by {signal.Signals(number).name}{advice}"

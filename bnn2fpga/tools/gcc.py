@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,13 +54,21 @@ class CppSimulator:
     executable: Path
 
     @classmethod
-    def compile(cls, design: Design, project: Path, executable: Path, threads: bool = False) -> CppSimulator:
+    def compile(
+        cls,
+        design: Design,
+        project: Path,
+        executable: Path,
+        threads: bool = False,
+        flags: Sequence[str] = (),
+    ) -> CppSimulator:
         """Compiles the project in folder `project`; a ToolError carries the compiler's first error.
 
         With `threads` every kernel runs in a thread of its own and the FIFOs have their planned depths,
         so that a deadlock of the hardware is one of the simulation: `run` raises a ToolError then.
+        `flags` are further options of g++, such as sanitizers.
         """
-        command = [find_gcc(), "-std=c++14", "-O1", "-w", f"-I{project}"]
+        command = [find_gcc(), "-std=c++14", "-O1", "-w", *flags, f"-I{project}"]
         if threads:
             command += ["-pthread", f"-I{project / 'gcc/threads'}", str(project / "gcc/threads.cpp")]
         else:
@@ -87,7 +96,9 @@ class CppSimulator:
                 complaint = (done.stderr + done.stdout).strip().splitlines() or [
                     f"exit code {done.returncode}"
                 ]
-                raise ToolError(f"{self.executable}: {complaint[0]}")
+                # a sanitizer begins with a rule
+                said = next((line for line in complaint if line.strip("=")), complaint[0])
+                raise ToolError(f"{self.executable}: {said}")
             beats = [
                 np.fromfile(path, np.uint8).reshape(frames, edge.stream.beats, edge.stream.beat_bytes)
                 for path, edge in zip(outs, self.design.outputs, strict=True)
