@@ -29,7 +29,6 @@ SANITIZERS = (
     # AMD's own headers shift by more than a word has
     "-fno-sanitize=shift",
     "-fno-sanitize-recover=all",
-    "-g",
 )
 BATCH = 24
 FRAMES = 2

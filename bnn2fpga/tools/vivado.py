@@ -1,7 +1,7 @@
 """Vivado: makes a bitstream of a block design, and says how fast it is and what it needs.
 
-What is read has the format of report_timing_summary and report_utilization (UG906), as in public reports of
-Vivado 2020.2 to 2023.2; bnn2fpga's tests run stand-ins that print such reports.
+What is read has the format of report_timing_summary and report_utilization, as in public reports of Vivado
+2021.2 (timing) and 2023.1 (utilization); bnn2fpga's tests run stand-ins that print such reports.
 """
 
 from __future__ import annotations

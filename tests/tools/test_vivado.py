@@ -124,7 +124,8 @@ def test_stream_widths(lanes: int, dma_bytes: int, converted: bool, tmp_path: Pa
     for cell, (before, after) in ends.items():
         assert (vivado.interfaces[f"{cell}/S_AXIS"], vivado.interfaces[f"{cell}/M_AXIS"]) == (before, after)
         widths = settings(vivado, cell)
-        assert widths["HAS_TKEEP"] == widths["HAS_TLAST"] == "1"
+        assert widths["HAS_TKEEP"] == widths["HAS_MI_TKEEP"] == widths["HAS_TLAST"] == "1"
+        assert widths["HAS_TKEEP.VALUE_SRC"] == widths["S_TDATA_NUM_BYTES.VALUE_SRC"] == "USER"
         pair = (str(dma_bytes), core)
         assert (widths["S_TDATA_NUM_BYTES"], widths["M_TDATA_NUM_BYTES"]) == (
             pair if cell == "to_core" else pair[::-1]
