@@ -47,6 +47,10 @@ class Board(BaseModel):
     sources: Annotated[tuple[str, ...], Strict(False)] = ()
     """Where the numbers come from."""
 
+    def __hash__(self) -> int:
+        """Of a part only, as presets are no hashable values; equal boards have equal names and parts."""
+        return hash((self.name, self.part))
+
     @field_validator("lutram_luts")
     @classmethod
     def _lutram_is_a_part_of_the_luts(cls, lutram_luts: int, info: ValidationInfo) -> int:

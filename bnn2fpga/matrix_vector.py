@@ -6,12 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, prod
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.area import LUT_BITS, STORES, Memory, Parts, Store, counter_bits, ram, rom
+from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors
 from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import dot_range
@@ -42,6 +43,8 @@ class MatrixVector(Kernel):
     def __post_init__(self) -> None:
         check_folding("pe", self.pe, self.rows, "channels")
         check_folding("simd", self.simd, self.columns, "inputs")
+        if self.weights_in not in get_args(Store):
+            raise FoldingError(f"weights_in={self.weights_in!r}; legal: {', '.join(get_args(Store))}")
 
     @property
     def rows(self) -> int:

@@ -45,7 +45,10 @@ def smaller_board(folder: Path) -> Path:
     """The PYNQ-Z2 with a tenth of its LUTs and block RAM."""
     path = folder / "small.toml"
     facts = BOARD.model_copy(update={"name": "small", "luts": 5320, "lutram_luts": 1740, "bram36": 14})
-    lines = (f"{name} = {json.dumps(value)}\n" for name, value in facts.model_dump(mode="json").items())
+    lines = (
+        f"{name} = {json.dumps(value)}\n"
+        for name, value in facts.model_dump(mode="json", exclude={"preset"}).items()
+    )
     path.write_text("".join(lines))
     return path
 
