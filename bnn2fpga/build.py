@@ -13,9 +13,10 @@ from typing import Any, Literal
 from bnn2fpga import open_flow, report, vivado_flow
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.dataset import Dataset, load_dataset
+from bnn2fpga.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
-from bnn2fpga.flow import Step
+from bnn2fpga.flow import Step, needed
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.resources_path import package_digest
 from bnn2fpga.tools.amd import Vivado
@@ -79,7 +80,7 @@ class Build:
         return cls(config, Pipeline(config.model, config), on_level)
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
-        """From the model to the report; `before` are steps that make the model and the data."""
+        """From the model to the deployment folder; `before` are steps that make the model and the data."""
         version = package_digest()
         settings = version + self.config.model_dump_json(exclude={"model", "data"} | _HOW)
         # files that earlier steps make are covered by those steps' digests
@@ -95,7 +96,14 @@ class Build:
             Step("hls", self.hls, ("fold",), version),
             Step("verify", self.verify, ("hls", "load", *before), settings + data),
             *self._flow_steps(version),
+            Step(
+                "deploy", self.deploy, ("load", "fold", "hls", "verify", *self._bitstream()), settings + data
+            ),
         ]
+
+    def _bitstream(self) -> tuple[str, ...]:
+        """The step that makes the flow's bitstream, if one does."""
+        return {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
 
     def _flow_steps(self, version: str) -> list[Step]:
         """What the chosen flow does after `verify`, and the report."""
@@ -203,6 +211,19 @@ class Build:
         facts = report.gather(build)
         _write_json(folder / "report.json", facts)
         (folder / "report.md").write_text(report.markdown(facts))
+
+    def deploy(self, folder: Path) -> None:
+        """What is copied to the board: driver, bitstream, golden vectors; and what simulates it on a PC."""
+        flow, name = self.config.flow, self.pipeline.folded.name
+        built = BuiltFiles(flow)
+        for step in self._bitstream():
+            made = needed(folder, step)
+            if flow == "vivado":
+                built = BuiltFiles(flow, (made / f"{name}.bit", made / f"{name}.hwh"), "dma")
+            else:
+                built = BuiltFiles(flow, (made / f"{name}.bit", made / "registers.json"), "registers")
+        frames = self._data().frames
+        deploy(self.pipeline, frames, built, needed(folder, "load"), needed(folder, "hls"), folder)
 
     def _data(self) -> Dataset:
         if self.config.data is None:
