@@ -36,7 +36,7 @@ class Bitstream:
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Frames verified while building: as the graph takes them, (N, size) at both ends of the core, results."""
+    """Frames verified while building: as the graph takes them, at both ends of the core, and results."""
 
     frames: NDArray[Any]
     inputs: NDArray[Any]
@@ -83,7 +83,7 @@ def load_model(folder: Path) -> Model:
     """Reads and checks a deployment folder; an AcceleratorError says what is wrong with it."""
     place = folder / MODEL_FILE
     try:
-        facts = json.loads(place.read_text(encoding="utf-8"))
+        facts = json.loads(_content(place))
         if facts["format"] != FORMAT:
             raise AcceleratorError(
                 f"{place}: format {facts['format']}, this driver reads {FORMAT}; take the driver.py beside it"
@@ -131,8 +131,12 @@ def _stream(facts: dict[str, Any]) -> StreamFormat:
 
 
 def _checksum(path: Path) -> str:
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path) -> bytes:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return path.read_bytes()
     except OSError as error:
         raise AcceleratorError(
             f"{path}: {error.strerror or error}; give the whole deployment folder of a build"

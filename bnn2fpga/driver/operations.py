@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Operation:
-    """One step of the host; subclasses are frozen dataclasses of integers, floats, texts, tuples and arrays."""
+    """One step of the host; subclasses are frozen dataclasses of numbers, texts, tuples and arrays."""
 
     kinds: ClassVar[dict[str, type[Operation]]] = {}
 
@@ -127,6 +127,8 @@ class ToStream(Operation):
     index: NDArray[Any]
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        if not np.isfinite(x).all():
+            raise AcceleratorError("a frame holds values that are no numbers (nan)")
         flat = np.rint(x.reshape(len(x), self.index.size) / self.scale).astype(np.int64)
         in_order = np.empty_like(flat)
         in_order[:, self.index] = flat
