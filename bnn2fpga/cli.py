@@ -29,7 +29,7 @@ from bnn2fpga.explore import explore as explore_design
 from bnn2fpga.flow import run_flow
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.pool import open_pool
-from bnn2fpga.report import gather
+from bnn2fpga.report import REPORT, read_report
 from bnn2fpga.settings import read_settings
 from bnn2fpga.verify import climb, graph_outputs, random_frames
 
@@ -442,12 +442,10 @@ def _accuracy(outputs: Any, labels: Any) -> str:
 
 def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:
     facts = estimate_design(made.pipeline.folded, made.pipeline.board, made.pipeline.planned.limit)
+    place = output / folders["report"].name
+    found = read_report(place / REPORT)
     out.print()
-    out.print(
-        show.stacked(
-            show.kernel_table(facts), show.summary(gather(folders), facts, made.pipeline.board, str(output))
-        )
-    )
+    out.print(show.stacked(show.kernel_table(facts), show.summary(found, facts, made.pipeline.board, place)))
 
 
 def main() -> None:
