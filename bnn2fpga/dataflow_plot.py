@@ -14,7 +14,7 @@ UNIT = (264, 46)
 """Width and height of a kernel that is folded, in pixels."""
 GLUE_HEIGHT = 22
 """Of a kernel whose lanes follow from its neighbours, such as a width converter, and of an end."""
-GAP = 40
+GAP = 44
 """Between ranks; a stream's label stands in it."""
 MARGIN = 16
 LETTER = 6.1
@@ -168,7 +168,7 @@ class _Grid:
         ends = [f"{edge[end] or 'outside'}[{edge[f'{end}_port']}]" for end in ("source", "target")]
         shape = "×".join(map(str, edge["shape"]))
         label = stream_label(edge)
-        return Wire(path, label, middle + 6, below + GAP / 2 + 6, f"{' → '.join(ends)}: {shape}, {label}")
+        return Wire(path, label, middle + 6, below + GAP / 2 + 4, f"{' → '.join(ends)}: {shape}, {label}")
 
     def _place(self, edge: Mapping[str, Any], end: str) -> Place:
         kernel = edge[end]

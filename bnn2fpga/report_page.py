@@ -41,9 +41,11 @@ class Use:
 
 
 def write_pages(folder: Path, facts: Mapping[str, Any]) -> None:
-    """index.html and report.md into `folder`."""
-    (folder / "index.html").write_text(page(facts), encoding="utf-8", newline="\n")
-    (folder / "report.md").write_text(markdown(facts), encoding="utf-8", newline="\n")
+    """index.html and report.md into `folder`, each whole or not at all."""
+    for name, text in {"index.html": page(facts), "report.md": markdown(facts)}.items():
+        aside = folder / f".{name}.tmp"
+        aside.write_text(text, encoding="utf-8", newline="\n")
+        aside.replace(folder / name)
 
 
 def page(facts: Mapping[str, Any]) -> str:
@@ -60,6 +62,7 @@ def page(facts: Mapping[str, Any]) -> str:
         by_cycles=sorted(kernels, key=lambda kernel: -kernel["cycles"])[:LONGEST],
         by_luts=sorted(kernels, key=lambda kernel: -_luts(kernel))[:LONGEST],
         few=len(kernels) <= FEW,
+        fifos=_fifos(facts["estimate"]),
         dataflow=Markup(dataflow_svg(facts["design"])),
         roofline_plot=Markup(roofline_svg(facts["roofline"])),
         luts=_luts,
@@ -77,6 +80,15 @@ def _luts(kernel: Mapping[str, Any]) -> int:
 def _off(kernel: Mapping[str, Any]) -> float:
     """LUTs by which the estimate may be off, by the median of its kind; 0 where that is unknown."""
     return kernel["resources"]["luts"] * (kernel["error"] or 0)
+
+
+def _fifos(estimate: Mapping[str, Any]) -> dict[str, float]:
+    """What is planned for the FIFOs: all but the kernels'."""
+    kernels = estimate["kernels"]
+    return {
+        kind: count - sum(kernel["resources"][kind] for kernel in kernels)
+        for kind, count in estimate["total"].items()
+    }
 
 
 def uses(facts: Mapping[str, Any]) -> list[Use]:

@@ -32,34 +32,33 @@ def roofline(
 ) -> dict[str, Any]:
     """Roofs and points from the JSON of a folded design; operations a second, bytes, bytes a second.
 
-    `memory_roof` is one port between fabric and DRAM, a word a clock; `compute_roof` what the LUTs that are
-    planned with could do as XNOR units alone; `folding_roof` what the units of this design do if none ever
-    waits. `points` are operations a frame over the bytes a frame moves, against operations a second: of the
-    design as built, and where its weights would be moved, too, if they were not kept on the chip.
+    `memory_roof` is one port between fabric and DRAM, a word a clock each way, so that the larger of a
+    frame's input and output counts; `port_fps` is how many frames it can pass. `compute_roof` is what the
+    LUTs that are planned with could do as XNOR units alone, `folding_roof` what the units of this design do
+    if none ever waits. `points` are operations a frame over its bytes, against operations a second: of the design as
+    planned, and what the port would leave of it if the weights were read with every frame.
     """
     clock = estimate["clock_mhz"] * 1e6
     cost = luts_per_operation()
-    edges = design["edges"]
-    frame_bytes = sum(e["bytes"] for e in edges if e["source"] is None or e["target"] is None)
+    read = sum(edge["bytes"] for edge in design["edges"] if edge["source"] is None)
+    written = sum(edge["bytes"] for edge in design["edges"] if edge["target"] is None)
+    frame_bytes = max(read, written)
     weight_bytes = (design["weight_bits"] + 7) // 8
     memory_roof = board["hp_port_bits"] / 8 * clock
     compute_roof = USABLE * board["luts"] / cost * clock
     rate = design["operations"] * clock / estimate["interval"]
-    streamed = design["operations"] / (frame_bytes + weight_bytes)
+    streamed = design["operations"] / max(read + weight_bytes, written)
     return {
         "luts_per_operation": round(cost, 3),
         "frame_bytes": frame_bytes,
         "weight_bytes": weight_bytes,
         "memory_roof": memory_roof,
+        "port_fps": memory_roof / frame_bytes,
         "compute_roof": compute_roof,
         "folding_roof": sum(kernel["operations"] / kernel["cycles"] for kernel in design["kernels"]) * clock,
         "points": [
-            {"name": "as built", "intensity": design["operations"] / frame_bytes, "rate": rate},
-            {
-                "name": "weights in DRAM",
-                "intensity": streamed,
-                "rate": min(rate, streamed * memory_roof),
-            },
+            {"name": "as planned", "intensity": design["operations"] / frame_bytes, "rate": rate},
+            {"name": "weights in DRAM", "intensity": streamed, "rate": min(rate, streamed * memory_roof)},
         ],
         "source": SOURCE,
     }

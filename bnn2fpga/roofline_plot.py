@@ -12,6 +12,8 @@ from bnn2fpga.codegen import render
 WIDTH, HEIGHT = 720.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 22.0, 20.0, 48.0
 """Margins that hold the axes' texts."""
+LABEL = 170.0
+"""Width of a point's text, about."""
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -54,6 +56,9 @@ def roofline_svg(roofline: Mapping[str, Any]) -> str:
     bottom = 10.0 ** axes.y[0]
     # the slope begins where it leaves the left border or the bottom
     start = max(low, bottom / memory)
+    marks = [(axes.at_x(point["intensity"]), axes.at_y(point["rate"])) for point in points]
+    across, up = (abs(a - b) for a, b in zip(*marks, strict=True))
+    crowded = across < 2 * LABEL and up < 30
     corners = [(start, start * memory), (ridge, compute), (high, compute)]
     return render(
         "roofline.svg.j2",
@@ -69,12 +74,13 @@ def roofline_svg(roofline: Mapping[str, Any]) -> str:
         folding_text=f"{with_prefix(folding)}OP/s: this folding, if no unit ever waits",
         points=[
             {
-                "x": axes.at_x(point["intensity"]),
-                "y": axes.at_y(point["rate"]),
-                "left": axes.at_x(point["intensity"]) > WIDTH / 2,
+                "x": mark_x,
+                "y": mark_y,
+                "label_y": mark_y + (36 if crowded and number == 0 else 18),
+                "left": mark_x > WIDTH / 2,
                 "text": f"{point['name']}: {with_prefix(point['rate'])}OP/s",
             }
-            for point in points
+            for number, (point, (mark_x, mark_y)) in enumerate(zip(points, marks, strict=True))
         ],
     )
 
