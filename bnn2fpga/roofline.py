@@ -35,8 +35,8 @@ def roofline(
     `memory_roof` is one port between fabric and DRAM, a word a clock each way, so that the larger of a
     frame's input and output counts; `port_fps` is how many frames it can pass. `compute_roof` is what the
     LUTs that are planned with could do as XNOR units alone, `folding_roof` what the units of this design do
-    if none ever waits. `points` are operations a frame over its bytes, against operations a second: of the design as
-    planned, and what the port would leave of it if the weights were read with every frame.
+    if none ever waits. `points` are operations a frame over its bytes, against operations a second: of the
+    design as planned, and what the port would leave of it if the weights were read with every frame.
     """
     clock = estimate["clock_mhz"] * 1e6
     cost = luts_per_operation()

@@ -31,6 +31,7 @@ from tests.test_codegen import tiny
 Facts = dict[str, Any]
 BOARD = load_board("pynq-z2")
 VOID = {"meta", "br", "hr", "img", "input", "link"}
+ACTIVE = {"script", "link", "img", "iframe", "object", "embed", "base", "image", "video", "audio", "form"}
 FETCHING = {"src", "srcset", "data", "action", "formaction", "poster", "background", "xlink:href", "ping"}
 
 
@@ -95,15 +96,7 @@ class Parsed(HTMLParser):
 def check_alone(text: str) -> Parsed:
     """Parses a page that runs nothing and fetches nothing, and whose links stay within it."""
     parsed = Parsed(text)
-    assert not {tag for tag, _ in parsed.tags} & {
-        "script",
-        "link",
-        "img",
-        "iframe",
-        "object",
-        "base",
-        "image",
-    }
+    assert not {tag for tag, _ in parsed.tags} & ACTIVE
     for _, attributes in parsed.tags:
         assert not FETCHING & attributes.keys()
         assert not any(name.startswith("on") for name in attributes)
@@ -146,10 +139,7 @@ def test_texts_of_the_json_are_texts_of_the_page() -> None:
 
 
 def test_first_screen() -> None:
-    text = Parsed(page(facts_of(tiny()))).text
-    first = text[
-        text.index("tiny", text.index("</title>") if "</title>" in text else 0) : text.index("Estimated")
-    ]
+    first, _, _ = Parsed(page(facts_of(tiny()))).text.partition("Estimated before synthesis")
     for expected in ("1 of 1 comparisons equal", "50.00 %", "frames/s", "µs", "TUL PYNQ-Z2"):
         assert expected in first
 
@@ -175,10 +165,12 @@ def test_a_rounded_level_is_told_from_an_equal_one() -> None:
 def test_what_tools_found_stands_beside_the_plan() -> None:
     facts = facts_of(tiny())
     facts["synthesis"] = {
-        "tool": "Yosys 0.23", "luts": 700, "lutram_luts": 77, "flipflops": 5, "bram36": 1.5, "carry4": 0, "dsps": 0
+        "tool": "Yosys 0.23",
+        "luts": 700, "lutram_luts": 77, "flipflops": 5, "bram36": 1.5, "carry4": 0, "dsps": 0
     }  # fmt: skip
     facts["hls"] = {
-        "tool": "vitis-run 2023.2", "luts": 888, "flipflops": 6, "bram18": 3, "dsps": 0, "interval": 9, "latency": 19
+        "tool": "vitis-run 2023.2",
+        "luts": 888, "flipflops": 6, "bram18": 3, "dsps": 0, "interval": 9, "latency": 19
     }  # fmt: skip
     paths = [{"kind": "setup", "slack_ns": 1.25, "start": "a/C", "end": "b/D"}]
     facts["implementation"] = {
@@ -193,7 +185,8 @@ def test_what_tools_found_stands_beside_the_plan() -> None:
     assert found["LUT as memory"] == {"Yosys 0.23": 77}
     for text in (check_alone(page(facts)).text, markdown(facts)):
         for expected in (
-            "777" if "<" in text else "7",
+            "Yosys 0.23",
+            "77",
             "888",
             "999",
             "1.250 ns",
