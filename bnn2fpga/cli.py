@@ -386,7 +386,7 @@ def report(
     facts = read_report(place / REPORT)
     try:
         write_pages(place, facts)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (BuildError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{place / REPORT}: is not whole ({error!r}); build the model again") from error
     except OSError as error:
         raise ConfigError(f"{place}: {error.strerror or error}; make it writable") from error

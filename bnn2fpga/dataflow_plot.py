@@ -145,9 +145,9 @@ class _Grid:
     def end(self, name: str) -> Box:
         """The outside: where frames come in or results go out."""
         place = self.layout.ends[name]
-        text = "input" if name.startswith("in") else "output"
+        text, port = ("input", name[2:]) if name.startswith("in") else ("output", name[3:])
         x, y = self.centres[place.track], self._box_top(place, GLUE_HEIGHT)
-        return Box(text, "", "", f"{text} {name.lstrip('inout')}", "end", x, y, 84, GLUE_HEIGHT)
+        return Box(text, "", "", f"{text} {port}", "end", x, y, 84, GLUE_HEIGHT)
 
     def wire(self, number: int) -> Wire:
         """Down from the source, over to the stream's track, down along it, over to the target."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from bnn2fpga.codegen import render
 from bnn2fpga.dataflow_plot import dataflow_svg, folding_text
 from bnn2fpga.passes.fold import USABLE
@@ -63,8 +61,8 @@ def page(facts: Mapping[str, Any]) -> str:
         by_luts=sorted(kernels, key=lambda kernel: -_luts(kernel))[:LONGEST],
         few=len(kernels) <= FEW,
         fifos=_fifos(facts["estimate"]),
-        dataflow=Markup(dataflow_svg(facts["design"])),
-        roofline_plot=Markup(roofline_svg(facts["roofline"])),
+        dataflow=dataflow_svg(facts["design"]),
+        roofline_plot=roofline_svg(facts["roofline"]),
         luts=_luts,
         off=_off,
         folding_text=folding_text,

@@ -12,7 +12,7 @@ from bnn2fpga.codegen import render
 WIDTH, HEIGHT = 720.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 22.0, 20.0, 48.0
 """Margins that hold the axes' texts."""
-LABEL = 170.0
+LABEL = 200.0
 """Width of a point's text, about."""
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
