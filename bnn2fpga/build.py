@@ -15,7 +15,7 @@ from bnn2fpga.codegen import hls_project
 from bnn2fpga.dataset import Dataset, load_dataset
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
-from bnn2fpga.flow import ASIDE, Step
+from bnn2fpga.flow import ASIDE, STAMP, Step
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.report_page import write_pages
 from bnn2fpga.resources_path import package_digest
@@ -207,7 +207,7 @@ class Build:
         build = {
             path.name.split("-", 1)[1]: path
             for path in sorted(folder.parent.glob("[0-9][0-9]-*"))
-            if path.name < own
+            if path.name < own and (path / STAMP).exists()
         }
         given = {"model": self.config.model, "data": self.config.data}
         files = {name: _file_digest(path) for name, path in given.items() if path}
