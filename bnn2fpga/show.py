@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log2
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -109,8 +110,8 @@ def speed(estimate: Estimate) -> str:
     )
 
 
-def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: str) -> Panel:
-    """The end of a build: what it is, how well, how fast, how large, where."""
+def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, report: Path) -> Panel:
+    """The end of a build: what it is, how well, how fast, how large, where; `report` is its folder."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     found = facts["ladder"]["accuracy"]
@@ -140,7 +141,8 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: 
     if routed:
         used = ", ".join(f"{name} {n:,g}" for name, (n, _) in routed["used"].items())
         grid.add_row("routed", f"{routed['tool']}: slack {routed['timing']['setup_ns']:g} ns; {used}")
-    grid.add_row("files", f"{folder}: the HLS project in *-hls/, report.md in *-report/")
+    grid.add_row("files", f"{report.parent}: the HLS project in *-hls/")
+    grid.add_row("report", str(report / "index.html"))
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
 
 

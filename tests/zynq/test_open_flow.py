@@ -53,6 +53,7 @@ Warning: Max frequency for clock   'clk': 108.54 MHz (PASS at 100.00 MHz)
 """
 YOSYS = """out=$(printf %s "$2" | sed 's/.*write_json "\\([^"]*\\)".*/\\1/')
 echo '{}' > "$out"
+echo ' Yosys 0.23 (git sha1 7ce5011c24b)'
 echo 'Printing statistics.'
 echo '     LUT6                          12'
 """
@@ -140,6 +141,7 @@ def test_a_bitstream(bench: Bench) -> None:
     registers = json.loads((steps["bitstream"] / "registers.json").read_text())
     assert registers["part"] == PART and registers["clock_mhz"] == 100
     assert json.loads((steps["synthesis"] / "synthesis.json").read_text()) == {
+        "tool": "Yosys 0.23",
         "luts": 12, "lutram_luts": 0, "flipflops": 0, "bram36": 0, "carry4": 0, "dsps": 0
     }  # fmt: skip
     assert {path.name for path in steps["route"].iterdir()} == {"tiny.fasm", "route.json", "stamp.json"}
