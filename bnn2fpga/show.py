@@ -140,7 +140,9 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: 
     if routed:
         used = ", ".join(f"{name} {n:,g}" for name, (n, _) in routed["used"].items())
         grid.add_row("routed", f"{routed['tool']}: slack {routed['timing']['setup_ns']:g} ns; {used}")
-    grid.add_row("files", f"{folder}: the HLS project in *-hls/, report.md in *-report/")
+    grid.add_row(
+        "files", f"{folder}: the HLS project in *-hls/, report.md in *-report/, for the board *-deploy/"
+    )
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
 
 

@@ -42,7 +42,7 @@ def bare_python(version: str) -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
-@pytest.mark.parametrize("version", ["3.8", "3.10"])
+@pytest.mark.parametrize("version", ["3.8", pytest.param("3.10", marks=pytest.mark.slow)])
 def test_contract_and_faults(version: str, deployments: Path, tmp_path: Path) -> None:
     command = bare_python(version)
     folder = tmp_path / "tests" / "driver"
@@ -65,4 +65,4 @@ def test_contract_and_faults(version: str, deployments: Path, tmp_path: Path) ->
     counts = done.stdout.strip().splitlines()[-1]
     assert int(counts.split(" passed")[0].split()[-1]) > 80, counts
     skipped = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
-    assert len(skipped) == 1 and "bnn2fpga is not installed in this Python" in skipped[0], skipped
+    assert all("bnn2fpga is not installed in this Python" in line for line in skipped), skipped
