@@ -98,13 +98,12 @@ class Build:
             Step("hls", self.hls, ("fold",), version),
             Step("verify", self.verify, ("hls", "load", *before), settings + data),
             *self._flow_steps(version),
-            Step(
-                "deploy", self.deploy, ("load", "fold", "hls", "verify", *self._bitstream()), settings + data
-            ),
         ]
         # it tells the digests of all files, those that the user gave included
         needs = (*before, *(step.name for step in steps))
-        return [*steps, Step("report", self.report, needs, version + model + data)]
+        report = Step("report", self.report, needs, version + model + data)
+        made = ("load", "fold", "hls", "verify", *self._bitstream())
+        return [*steps, report, Step("deploy", self.deploy, made, settings + data)]
 
     def _bitstream(self) -> tuple[str, ...]:
         """The step that makes the flow's bitstream, if one does."""

@@ -141,7 +141,7 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, report: 
     if routed:
         used = ", ".join(f"{name} {n:,g}" for name, (n, _) in routed["used"].items())
         grid.add_row("routed", f"{routed['tool']}: slack {routed['timing']['setup_ns']:g} ns; {used}")
-    grid.add_row("files", f"{report.parent}: the HLS project in *-hls/")
+    grid.add_row("files", f"{report.parent}: the HLS project in *-hls/, for the board *-deploy/")
     grid.add_row("report", str(report / "index.html"))
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
 

@@ -32,7 +32,8 @@ def test_build_makes_numbered_steps_and_a_report(run: Run, tmp_path: Path) -> No
     code, out, err = run("build", small_onnx(tmp_path), "--data", random_data(tmp_path), "-o", "out")
     assert (code, err) == (0, "")
     steps = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
-    assert steps == ["01-load", "02-streamline", "03-lower", "04-fold", "05-hls", "06-verify", "07-report"]
+    names = ("load", "streamline", "lower", "fold", "hls", "verify", "report", "deploy")
+    assert steps == [f"{number:02}-{name}" for number, name in enumerate(names, 1)]
     facts = json.loads(Path("out/07-report/report.json").read_text())
     assert facts["ladder"]["equal"] and facts["ladder"]["accuracy"]["frames"] == 12
     assert facts["estimate"]["total"]["dsps"] == 0
@@ -81,7 +82,7 @@ def test_second_build_changes_nothing(run: Run, tmp_path: Path) -> None:
     run("build", model, "-o", "out")
     before = tree(Path("out"))
     code, out, _ = run("build", model, "-o", "out")
-    assert code == 0 and out.count("unchanged") == 7
+    assert code == 0 and out.count("unchanged") == 8
     assert tree(Path("out")) == before
 
 
@@ -116,7 +117,7 @@ def test_changed_weights_reach_the_hardware(run: Run, tmp_path: Path) -> None:
     before = tree(Path("out/05-hls"))
     small_onnx(tmp_path, seed=1)
     code, out, _ = run("build", model, "-o", "out")
-    assert code == 0 and "✓ [5/7] hls" in out
+    assert code == 0 and "✓ [5/8] hls" in out
     assert tree(Path("out/05-hls")) != before
     run("build", model, "-o", "fresh")
     assert tree(Path("out")) == tree(Path("fresh"))
@@ -308,7 +309,7 @@ def test_killed_build_resumes_to_the_same_result(tmp_path: Path) -> None:
     whole = subprocess.run(
         [*command, "-o", "whole"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "✓ [7/7] report" in whole.stdout
+    assert "✓ [8/8] deploy" in whole.stdout
     victim = subprocess.Popen(
         [*command, "-o", "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
     )
