@@ -30,7 +30,7 @@ from bnn2fpga.frontend import DEFAULT_TRANSFORMATIONS, load, streamline
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.frontend.gemm import SplitGemm
 from bnn2fpga.frontend.streamline import random_input
-from tests.frontend.nets import Affine, affine, conv, dense, images, norm, sign
+from tests.frontend.nets import Affine, Call, affine, conv, dense, images, norm, sign
 from tests.frontend.test_patterns import SHAPE, biased, body, classes, seeded
 
 FINN: tuple[Transformation, ...] = (
@@ -240,3 +240,16 @@ def test_gemm_is_split(transposed: tuple[int, int], alpha: float, beta: float, b
     assert "Gemm" not in {one.op_type for one in split.graph.node}
     expected, found = (execute_onnx(one, {"a": arrays[0]})["y"] for one in (model, split))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_allowzero_without_a_zero_changes_nothing() -> None:
+    """Torch's newer exporter sets it on every Reshape; batches are run all the same."""
+    net = seeded(lambda: nn.Sequential(sign(), Call(lambda x: x.reshape(-1, 112)), dense(112, 4)), 0)
+    plain = load(net, torch.zeros(1, *SHAPE))
+    zero = ModelWrapper(plain.model, make_deepcopy=True)
+    (reshape,) = zero.get_nodes_by_op_type("Reshape")
+    zero.set_initializer(reshape.input[1], np.array([1, 112]))
+    reshape.attribute.append(helper.make_attribute("allowzero", 1))
+    frames = images(0, 7, *SHAPE)
+    found = [Graph(one).execute(frames)[Graph(one).output] for one in (plain, load(zero))]
+    assert np.array_equal(*found)
