@@ -13,7 +13,9 @@ from bnn2fpga.dataflow_layout import Layout, Place, end_name, lay_out
 UNIT = (264, 46)
 """Width and height of a kernel that is folded, in pixels."""
 GLUE_HEIGHT = 22
-"""Of a kernel whose lanes follow from its neighbours, such as a width converter, and of an end."""
+"""Of a kernel whose lanes follow from its neighbours, such as a width converter."""
+END = (84, GLUE_HEIGHT)
+"""Width and height of an end."""
 GAP = 44
 """Between ranks; a stream's label stands in it."""
 MARGIN = 16
@@ -116,8 +118,9 @@ class _Grid:
         heights = [float(GLUE_HEIGHT)] * layout.ranks
         count = 1 + max([place.track for place in layout.places.values()] + list(layout.tracks))
         left, right = [24.0] * count, [24.0] * count
-        for name, place in layout.places.items():
-            width, height = _size(kernels[name])
+        sizes = [(_size(kernels[name]), place) for name, place in layout.places.items()]
+        sizes += [(END, place) for place in layout.ends.values()]
+        for (width, height), place in sizes:
             heights[place.rank] = max(heights[place.rank], height)
             left[place.track] = max(left[place.track], width / 2)
             right[place.track] = max(right[place.track], width / 2)
@@ -147,7 +150,7 @@ class _Grid:
         place = self.layout.ends[name]
         text, port = ("input", name[2:]) if name.startswith("in") else ("output", name[3:])
         x, y = self.centres[place.track], self._box_top(place, GLUE_HEIGHT)
-        return Box(text, "", "", f"{text} {port}", "end", x, y, 84, GLUE_HEIGHT)
+        return Box(text, "", "", f"{text} {port}", "end", x, y, *END)
 
     def wire(self, number: int) -> Wire:
         """Down from the source, over to the stream's track, down along it, over to the target."""

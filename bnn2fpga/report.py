@@ -162,7 +162,8 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no report to read ({error}); build the model first") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: no report to read ({reason}); build the model first") from error
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:
         raise ConfigError(
