@@ -175,7 +175,8 @@ def _check(design: Design, model: Model, frames: Array) -> None:
     """The driver as it was written against the design's own host and packing."""
     integers = design.host.encode(frames).reshape(len(frames), -1)
     if model.encode is not None:
-        _equal(design, "encoding of a frame", integers, _applied(model.encode, frames).astype(integers.dtype))
+        encoded = _applied(model.encode, frames).reshape(integers.shape).astype(integers.dtype)
+        _equal(design, "encoding of a frame", integers, encoded)
     found = design.simulate(integers)
     for edge, packed, values in (
         (design.inputs[0], model.source, integers),

@@ -20,7 +20,7 @@ import pytest
 
 from tests.driver.fake_pynq import Board, Core
 
-MakeBoard = Callable[[str], Board]
+MakeBoard = "Callable[[str], Board]"
 KINDS = ("sim", "dma", "registers")
 
 

@@ -28,7 +28,7 @@ FAULTS = {
     "other_design": "another bitstream answers",
 }
 PAGE = 4096
-Core = Callable[[Any], Any]
+Core = "Callable[[Any], Any]"
 
 
 class Buffer(np.ndarray):

@@ -66,7 +66,9 @@ def test_trained_graphs(name: str, tmp_path: Path) -> None:
     assert accelerator.selftest() == 16
 
 
-@pytest.mark.parametrize("name", ["models/bnnpynq_lfcW1A1.npz", "models/fracnet_cifar10.npz"])
+@pytest.mark.parametrize(
+    "name", ["models/bnnpynq_lfcW1A1.npz", pytest.param("models/fracnet_cifar10.npz", marks=pytest.mark.slow)]
+)
 def test_imported_networks(name: str, tmp_path: Path) -> None:
     """Labels by a one-hot output, and scores behind a linear layer of floats, added in one order."""
     pipeline = Pipeline(shared_file(name), Options())
