@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from bnn2fpga.dataset import Dataset, load_dataset
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import Step
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.resources_path import package_digest
 from bnn2fpga.tools.amd import Vivado
@@ -171,7 +172,8 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", report.describe(self.pipeline.folded))
         facts = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(folder / "estimate.json", facts.as_dict())
+        needs = [asdict(need) | {"reason": need.reason} for need in fifo_needs(self.pipeline.folded)]
+        _write_json(folder / "estimate.json", facts.as_dict() | {"fifos": needs})
 
     def hls(self, folder: Path) -> None:
         """The Vitis HLS project."""

@@ -16,6 +16,7 @@ from bnn2fpga.ir import BIPOLAR, Design, IntType, Node, Port, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.layers import Copies, Sum, Top1, Windows, WindowSum
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.project import Project
 from bnn2fpga.rtl.project import rtl_project
@@ -141,6 +142,29 @@ def test_occupancy_counts_the_frames_before() -> None:
     assert most([0, 1, 2, 3], [1, 2, 3, 4]) == 2
     assert most([0, 3], [4, 7]) == 3
     assert most([-3, -2], [1, 4]) == 3
+
+
+def test_a_shortcut_says_which_branch_it_waits_for() -> None:
+    needs = fifo_needs(size_fifos(residual(1)))
+    assert needs[4].path == ("parted", "window", "pool", "add")
+    assert needs[4].reason == "waits for parted → window → pool → add"
+    assert [need.reason for need in needs if need.depth == 2] == ["the smallest"] * 4
+    assert all(need.most <= need.depth for need in needs)
+    assert needs[2].reason == "rhythms differ"
+
+
+def test_fifos_that_slow_a_design_down_have_no_schedule() -> None:
+    design = size_fifos(residual(1))
+    assert Steady.of(design)
+    assert fifo_needs(with_depth(design, 4, 11)) == ()
+    steady = Steady.of(design)
+    assert steady
+    before = [cycles.copy() for cycles in steady.cycles]
+    late = steady.shrink(4, 6)
+    assert late[0] == "parted"
+    assert steady.depths[4] == 13
+    for was, now in zip(before, steady.cycles, strict=True):
+        np.testing.assert_array_equal(was, now)
 
 
 # against a slow simulation
