@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 from bnn2fpga.codegen import render
 
@@ -138,6 +138,7 @@ SEVEN = 6
 """Bits from which a counter of seven is worth its two LUT."""
 
 
+@cache  # folding asks for the same sizes thousands of times
 def compressed(bits: int, group: int) -> Heap:
     """The circuit that counts `bits` lanes, of which `group` fit into two LUT6."""
     heap = Heap()
