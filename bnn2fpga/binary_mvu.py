@@ -14,7 +14,7 @@ from bnn2fpga.rtl.popcount import Mask, Popcount
 
 @dataclass(frozen=True, eq=False)
 class BinaryMvu(MatrixVector):
-    """Bipolar weights times inputs of signs, of which some can be zeros, or `masked`; `tap` is as in `Dot`."""
+    """Bipolar weights times signs, of which some can be zeros if they are `masked`; `tap` is as in `Dot`."""
 
     tap: int = 1
 

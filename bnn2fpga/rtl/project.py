@@ -32,6 +32,6 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         popcounts |= set(kernel.popcounts)
     for popcount in popcounts:
         files[f"{popcount.name}.sv"] = popcount.render(primitives)
-    if primitives:
+    if primitives and popcounts:
         files[COUNTERS] = counters()
     return Project({f"{FOLDER}/{name}": text for name, text in files.items()})
