@@ -157,7 +157,7 @@ def chosen(folder: Path, count: int) -> list[Sample]:
 
 def fifo_files(depth: int) -> dict[str, str]:
     """A FIFO of that many bytes."""
-    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH)
+    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
     return {"rtl/fifo_.sv": text.replace("WIDTH = 1", "WIDTH = 8").replace("DEPTH = 2", f"DEPTH = {depth}")}
 
 

@@ -33,9 +33,9 @@ def counters() -> str:
 class Popcount:
     """How many of `bits` lanes agree.
 
-    With a mask of "lanes", how many of those that are valid. With one of "pairs" lanes 0 and 1, 2 and 3, … are
-    valid together, and a pair that is not counts 1: half of its lanes, so that twice the count less all lanes
-    is the dot product in which it is zero. That takes no LUT more than lanes which are all valid.
+    With a mask of "lanes", how many of those that are valid. With one of "pairs" lanes 0 and 1, 2 and 3, …
+    are valid together, and a pair that is not counts 1: half of its lanes, so that twice the count less all
+    lanes is the dot product in which it is zero. That takes no LUT more than if all were valid.
     """
 
     bits: int
