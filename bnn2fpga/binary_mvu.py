@@ -59,4 +59,6 @@ class BinaryMvu(MatrixVector):
 
     @property
     def parts(self) -> Parts:
-        return {**super().parts, "border": self.popcounts[0].luts if self.mask == "lanes" else 0}
+        # what is valid is counted once and taken from every sum
+        taken = self.popcounts[0].luts + self.pe * self.sums * self.sum_type.bits
+        return {**super().parts, "border": taken if self.mask == "lanes" else 0}
