@@ -62,7 +62,7 @@ def planning(name: str, model: ModelWrapper, fps: int) -> None:
     def ours() -> None:
         latency(plan(design, board, 100, fps).design)
 
-    took = seconds(ours, 2)
+    took = seconds(ours, 3)
     finns = finn_plan_seconds(model, fps)
     row(f"{name}: plan, {fps:,} frames/s", f"{took:.2f} s", "FINN estimates", f"{finns:.2f} s", finns / took)
 
@@ -108,7 +108,7 @@ def simulation(name: str, model: ModelWrapper, module: Any, frames: Any, qonnx_f
 
 def row(what: str, ours: str, peer: str, theirs: str, ratio: float) -> None:
     """One line of the table; the ratio says how many times faster ours is."""
-    print(f"| {what} | {ours} | {peer} | {theirs} | {ratio:.1f} x |", flush=True)
+    print(f"| {what} | {ours} | {peer} | {theirs} | {ratio:.{1 if ratio >= 0.1 else 2}f} x |", flush=True)
 
 
 def main() -> None:
