@@ -6,21 +6,25 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bnn2fpga import open_flow, report, vivado_flow
 from bnn2fpga.codegen import hls_project
 from bnn2fpga.dataset import Dataset, load_dataset
+from bnn2fpga.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
-from bnn2fpga.flow import Step
+from bnn2fpga.flow import ASIDE, STAMP, Step, needed
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.report_page import write_pages
 from bnn2fpga.resources_path import package_digest
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.verify import Ladder, Level, climb, graph_outputs, random_frames
+from bnn2fpga.versions import versions
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
@@ -79,7 +83,7 @@ class Build:
         return cls(config, Pipeline(config.model, config), on_level)
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
-        """From the model to the report; `before` are steps that make the model and the data."""
+        """From the model to the deployment folder; `before` are steps that make the model and the data."""
         version = package_digest()
         settings = version + self.config.model_dump_json(exclude={"model", "data"} | _HOW)
         # files that earlier steps make are covered by those steps' digests
@@ -87,7 +91,7 @@ class Build:
             ("", "") if before else (_file_digest(self.config.model), _file_digest(self.config.data))
         )
         graph = () if self.pipeline.imported else (Step("streamline", self.streamline, ("load",), version),)
-        return [
+        steps = [
             Step("load", self.load, before, settings + model),
             *graph,
             Step("lower", self.lower, (graph[0].name if graph else "load",), settings),
@@ -96,31 +100,38 @@ class Build:
             Step("verify", self.verify, ("hls", "load", *before), settings + data),
             *self._flow_steps(version),
         ]
+        # it tells the digests of all files, those that the user gave included
+        needs = (*before, *(step.name for step in steps))
+        report = Step("report", self.report, needs, version + model + data)
+        made = ("load", "fold", "hls", "verify", *self._bitstream())
+        return [*steps, report, Step("deploy", self.deploy, made, settings + data)]
+
+    def _bitstream(self) -> tuple[str, ...]:
+        """The step that makes the flow's bitstream, if one does."""
+        return {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
 
     def _flow_steps(self, version: str) -> list[Step]:
-        """What the chosen flow does after `verify`, and the report."""
-        report = Step("report", self.report, ("fold", "verify"), version)
+        """What the chosen flow does after `verify`."""
         if self.config.flow == "vitis":
-            return [report]
+            return []
         if self.config.flow == "vivado":
-            return self._vivado_steps(version, report)
+            return self._vivado_steps(version)
         primitives = self.config.flow == "openxc7"
         if primitives:
             open_flow.check_part(self.pipeline.board)
         action = self._open(open_flow.rtl, primitives)
         rtl = Step("rtl", action, ("fold", "hls", "verify"), f"{version}{primitives}")
         if not primitives:
-            return [rtl, report]
+            return [rtl]
         tools = self.config.openxc7
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
             Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + repr(tools)),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
-            replace(report, needs=(*report.needs, "synthesis", "route")),
         ]
 
-    def _vivado_steps(self, version: str, report: Step) -> list[Step]:
+    def _vivado_steps(self, version: str) -> list[Step]:
         """Synthesis and implementation with AMD's tools; how many jobs work at it changes no result."""
         board, tools = self.pipeline.board, self.config.vivado
         key = version + board.model_dump_json() + tools.model_dump_json(exclude={"jobs", "ip_cache"})
@@ -131,7 +142,6 @@ class Build:
         return [
             Step("hls-synthesis", synthesis, ("hls", "verify"), key),
             Step("implementation", self.implementation, ("hls-synthesis", "fold"), key),
-            replace(report, needs=(*report.needs, "hls-synthesis", "implementation")),
         ]
 
     def implementation(self, folder: Path) -> None:
@@ -171,7 +181,9 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", report.describe(self.pipeline.folded))
         facts = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(folder / "estimate.json", facts.as_dict())
+        needs = [asdict(need) | {"reason": need.reason} for need in fifo_needs(self.pipeline.folded)]
+        _write_json(folder / "estimate.json", facts.as_dict() | {"fifos": needs})
+        _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:
         """The Vitis HLS project."""
@@ -196,13 +208,34 @@ class Build:
         graph = None if data.labels is None else graph_outputs(self.pipeline, data.frames)
         results = {"accuracy": report.accuracy(self.pipeline.folded, data, graph)}
         _write_json(folder / "ladder.json", ladder.as_dict() | results)
+        _write_json(folder / "versions.json", versions())
 
     def report(self, folder: Path) -> None:
-        """Everything above in one JSON file and one page to read."""
-        build = {path.name.split("-", 1)[1]: path for path in sorted(folder.parent.glob("[0-9][0-9]-*"))}
-        facts = report.gather(build)
-        _write_json(folder / "report.json", facts)
-        (folder / "report.md").write_text(report.markdown(facts))
+        """Everything above in one JSON file, and pages to read that are made of it."""
+        own = folder.name.removeprefix(ASIDE)
+        build = {
+            path.name.split("-", 1)[1]: path
+            for path in sorted(folder.parent.glob("[0-9][0-9]-*"))
+            if path.name < own and (path / STAMP).exists()
+        }
+        given = {"model": self.config.model, "data": self.config.data}
+        files = {name: _file_digest(path) for name, path in given.items() if path}
+        facts = report.gather(build, files | {"bnn2fpga": package_digest()})
+        _write_json(folder / report.REPORT, facts)
+        write_pages(folder, facts)
+
+    def deploy(self, folder: Path) -> None:
+        """What is copied to the board: driver, bitstream, golden vectors; and what simulates it on a PC."""
+        flow, name = self.config.flow, self.pipeline.folded.name
+        built = BuiltFiles(flow)
+        for step in self._bitstream():
+            made = needed(folder, step)
+            if flow == "vivado":
+                built = BuiltFiles(flow, (made / f"{name}.bit", made / f"{name}.hwh"), "dma")
+            else:
+                built = BuiltFiles(flow, (made / f"{name}.bit", made / "registers.json"), "registers")
+        frames = self._data().frames
+        deploy(self.pipeline, frames, built, needed(folder, "load"), needed(folder, "hls"), folder)
 
     def _data(self) -> Dataset:
         if self.config.data is None:

@@ -27,9 +27,11 @@ from bnn2fpga.estimate import estimate as estimate_design
 from bnn2fpga.explore import POINTS, Space
 from bnn2fpga.explore import explore as explore_design
 from bnn2fpga.flow import run_flow
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.pool import open_pool
-from bnn2fpga.report import gather
+from bnn2fpga.report import REPORT, read_report
+from bnn2fpga.report_page import write_pages
 from bnn2fpga.settings import read_settings
 from bnn2fpga.verify import climb, graph_outputs, random_frames
 
@@ -304,7 +306,12 @@ def estimate(
     pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
     out.print(
-        show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
+        show.stacked(
+            show.kernel_table(facts),
+            show.fifo_table(fifo_needs(pipeline.folded)),
+            show.speed(facts),
+            show.share_bars(facts, pipeline.board),
+        )
     )
 
 
@@ -375,6 +382,23 @@ def explain(
         raise typer.Exit(explained.refusal.exit_code)
 
 
+@app.command(epilog="Example:  bnn2fpga report out")
+def report(
+    folder: Annotated[Path, typer.Argument(help="A build folder, or the folder of its report.json.")],
+) -> None:
+    """Writes index.html and report.md of a build again, from its report.json."""
+    found = sorted(folder.glob(f"[0-9][0-9]-report/{REPORT}"))
+    place = found[0].parent if found else folder
+    facts = read_report(place / REPORT)
+    try:
+        write_pages(place, facts)
+    except (BuildError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{place / REPORT}: is not whole ({error!r}); build the model again") from error
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror or error}; make it writable") from error
+    out.print(str(place / "index.html"), soft_wrap=True)
+
+
 @app.command()
 def boards() -> None:
     """Lists the boards that designs can be folded for."""
@@ -442,12 +466,10 @@ def _accuracy(outputs: Any, labels: Any) -> str:
 
 def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:
     facts = estimate_design(made.pipeline.folded, made.pipeline.board, made.pipeline.planned.limit)
+    place = output / folders["report"].name
+    found = read_report(place / REPORT)
     out.print()
-    out.print(
-        show.stacked(
-            show.kernel_table(facts), show.summary(gather(folders), facts, made.pipeline.board, str(output))
-        )
-    )
+    out.print(show.stacked(show.kernel_table(facts), show.summary(found, facts, made.pipeline.board, place)))
 
 
 def main() -> None:

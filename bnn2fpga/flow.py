@@ -28,7 +28,8 @@ MARKER: Final = ".bnn2fpga"
 STAMP: Final = "stamp.json"
 """Written into each finished step folder; an action must not use this name."""
 _LOCK: Final = ".lock"
-_ASIDE: Final = ".tmp-"
+ASIDE: Final = ".tmp-"
+"""Before the name of a folder that its step still fills."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -90,7 +91,7 @@ def needed(own: Path, name: str) -> Path:
     """The folder of the earlier step `name`, seen from the folder that an action fills."""
     found = [path for path in own.parent.iterdir() if re.fullmatch(rf"\d+-{re.escape(name)}", path.name)]
     if len(found) != 1:
-        raise ValueError(f"no step {name!r} was run before {own.name.removeprefix(_ASIDE)}")
+        raise ValueError(f"no step {name!r} was run before {own.name.removeprefix(ASIDE)}")
     return found[0]
 
 
@@ -114,7 +115,7 @@ def _bring_up(
 
 
 def _fill(step: Step, place: Path, inputs: str) -> str:
-    folder, aside = place.parent, place.with_name(_ASIDE + place.name)
+    folder, aside = place.parent, place.with_name(ASIDE + place.name)
     try:
         with blaming(folder):
             if place.exists() or place.is_symlink():
@@ -205,14 +206,14 @@ def _clean(folder: Path, places: Collection[Path]) -> None:
     with blaming(folder):
         for path in list(folder.iterdir()):
             stale = re.match(r"\d+-", path.name) and path not in places and (path / STAMP).exists()
-            if path.name.startswith(_ASIDE) or stale:
+            if path.name.startswith(ASIDE) or stale:
                 _remove(path)
 
 
 def _remove(path: Path) -> None:
     """Renames before deleting, so that a kill midway leaves no half of a step under its name."""
-    if not path.name.startswith(_ASIDE):
-        path = path.rename(path.with_name(f"{_ASIDE}old-{path.name}"))
+    if not path.name.startswith(ASIDE):
+        path = path.rename(path.with_name(f"{ASIDE}old-{path.name}"))
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -8,8 +8,24 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.driver.operations import Operation
 from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import Ints
+
+
+@dataclass(frozen=True)
+class HostShare:
+    """A host as operations of the driver, which needs no graph.
+
+    `encode` leads from frames of the graph's input to the core's integers (N, size), `decode` from these to
+    the graph's output. One is None where a node has no form that is exact on every machine; its reason says
+    which and why.
+    """
+
+    encode: tuple[Operation, ...] | None
+    decode: tuple[Operation, ...] | None
+    encode_reason: str | None = None
+    decode_reason: str | None = None
 
 
 class Host(Protocol):
@@ -24,6 +40,9 @@ class Host(Protocol):
 
     def decode(self, y: Ints) -> npt.NDArray[Any]:
         """The graph's output for the core's output (N, …)."""
+
+    def share(self) -> HostShare:
+        """The same as operations of the driver."""
 
 
 def check_pixels(x: npt.NDArray[Any]) -> None:
@@ -43,3 +62,6 @@ class IntegerHost:
 
     def decode(self, y: Ints) -> npt.NDArray[Any]:
         return y
+
+    def share(self) -> HostShare:
+        return HostShare((), ())

@@ -15,24 +15,45 @@ import numpy.typing as npt
 
 from bnn2fpga.codegen import render
 from bnn2fpga.dataset import Dataset, predicted_labels
+from bnn2fpga.errors import ConfigError
+from bnn2fpga.flow import STAMP
 from bnn2fpga.ir import Design, Stream
+from bnn2fpga.kernel import Kernel
 from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.roofline import roofline
+
+REPORT = "report.json"
+"""What the pages of a report are made of."""
+FORMAT = 1
+"""Of report.json; a page is only rendered from the format that it was written for."""
 
 
 def operations(design: Design) -> int:
     """Synapse operations of one frame: XNORs or additions."""
-    units = (node.kernel for node in design.nodes if isinstance(node.kernel, MatrixVector))
-    return sum(unit.weights.size * prod(unit.source_shape[:-1]) for unit in units)
+    return sum(_operations(node.kernel) for node in design.nodes)
 
 
 def weight_bits(design: Design) -> int:
     """Bits of all weights."""
-    units = (node.kernel for node in design.nodes if isinstance(node.kernel, MatrixVector))
-    return sum(unit.weights.size * unit.weight_type.bits for unit in units)
+    return sum(_weight_bits(node.kernel) for node in design.nodes)
+
+
+def _operations(kernel: Kernel) -> int:
+    if not isinstance(kernel, MatrixVector):
+        return 0
+    return kernel.weights.size * prod(kernel.source_shape[:-1])
+
+
+def _weight_bits(kernel: Kernel) -> int:
+    return kernel.weights.size * kernel.weight_type.bits if isinstance(kernel, MatrixVector) else 0
 
 
 def describe(design: Design) -> dict[str, Any]:
-    """The dataflow graph: kernels with their ports and folding, and the edges between them."""
+    """The dataflow graph: kernels with their ports and folding, and the edges between them.
+
+    `cycles` are those of one frame, `bits` the width of a beat of `lanes` integers, `bytes` a frame's on a
+    byte-aligned bus, `depth` that of the FIFO in beats. An end that is None is the outside.
+    """
 
     def port(stream: Stream) -> dict[str, Any]:
         return {"shape": list(stream.shape), "type": str(stream.type), "lanes": stream.lanes}
@@ -46,6 +67,9 @@ def describe(design: Design) -> dict[str, Any]:
                 "name": node.name,
                 "kernel": type(node.kernel).__name__,
                 "folding": node.kernel.folding,
+                "cycles": node.kernel.cycles.interval,
+                "operations": _operations(node.kernel),
+                "weight_bits": _weight_bits(node.kernel),
                 "parameters": parameter_digest(node.kernel),
                 "inputs": [port(stream) for stream in node.kernel.inputs],
                 "outputs": [port(stream) for stream in node.kernel.outputs],
@@ -53,8 +77,17 @@ def describe(design: Design) -> dict[str, Any]:
             for node in design.nodes
         ],
         "edges": [
-            {"source": str(e.source), "target": str(e.target), "bits": e.stream.bits, "depth": e.depth}
-            for e in design.edges
+            {
+                "source": edge.source.node,
+                "source_port": edge.source.index,
+                "target": edge.target.node,
+                "target_port": edge.target.index,
+                **port(edge.stream),
+                "bits": edge.stream.bits,
+                "bytes": edge.stream.beats * edge.stream.beat_bytes,
+                "depth": edge.depth,
+            }
+            for edge in design.edges
         ],
     }
 
@@ -98,15 +131,19 @@ def accuracy(design: Design, data: Dataset, graph: npt.NDArray[Any] | None = Non
     return {"frames": len(data.labels), "correct": found}
 
 
-def gather(folders: Mapping[str, Path]) -> dict[str, Any]:
-    """The report of a build from its steps' files."""
+def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, Any]:
+    """The report of a build from its steps' folders; `files` are digests of what went in."""
 
     def read(step: str, name: str) -> Any:
         return json.loads((folders[step] / name).read_text())
 
+    design, estimate, board = (read("fold", f"{name}.json") for name in ("design", "estimate", "board"))
     return {
-        "design": read("fold", "design.json"),
-        "estimate": read("fold", "estimate.json"),
+        "format": FORMAT,
+        "design": design,
+        "estimate": estimate,
+        "board": board,
+        "roofline": roofline(design, estimate, board),
         "transformations": read("streamline", "transformations.json") if "streamline" in folders else [],
         "ladder": read("verify", "ladder.json"),
         "synthesis": read("synthesis", "synthesis.json") if "synthesis" in folders else None,
@@ -115,7 +152,25 @@ def gather(folders: Mapping[str, Path]) -> dict[str, Any]:
         if "implementation" in folders
         else None,
         "routing": read("route", "route.json") if "route" in folders else None,
+        "versions": read("verify", "versions.json"),
+        "digests": {"files": files, "steps": {step: read(step, STAMP)["outputs"] for step in folders}},
     }
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """The facts in a report.json, or a ConfigError."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: no report to read ({reason}); build the model first") from error
+    found = facts.get("format") if isinstance(facts, dict) else None
+    if found != FORMAT:
+        raise ConfigError(
+            f"{path}: a report of format {found!r}, not {FORMAT}, as another version of bnn2fpga writes it; "
+            "build again, steps that did not change are kept"
+        )
+    return facts
 
 
 def markdown(facts: Mapping[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log2
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -28,10 +29,13 @@ from bnn2fpga.estimate import Estimate
 from bnn2fpga.explanation import Explanation, Input, Integers, Refusal, Region
 from bnn2fpga.explore import Progress as Explored
 from bnn2fpga.flow import StepEvent
+from bnn2fpga.needs import FifoNeed
 from bnn2fpga.points import Point
 from bnn2fpga.verify import Level
 
 BAR = 24
+FIFOS = 8
+"""FIFOs that a table names."""
 MOST_ALONG = 8
 """Lines of the nodes that a region took along."""
 
@@ -80,6 +84,20 @@ def kernel_table(estimate: Estimate) -> Table:
     return table
 
 
+def fifo_table(needs: Sequence[FifoNeed]) -> Table:
+    """The largest FIFOs, and what they are that deep for."""
+    table = Table("FIFO", "why", box=None, header_style="bold", pad_edge=False)
+    table.add_column("beats", justify="right")
+    table.add_column("of bits", justify="right")
+    ranked = sorted(needs, key=lambda need: -need.depth * need.bits)
+    for need in ranked[:FIFOS]:
+        why = f"waits for {need.path[0]} … {need.path[-2]}" if need.path else need.reason
+        table.add_row(f"{need.source} to {need.target}", why, f"{need.depth:,}", f"{need.bits:,}")
+    if ranked[FIFOS:]:
+        table.add_row(f"{len(ranked[FIFOS:])} smaller ones", "", "", "", style="dim")
+    return table
+
+
 def share_bars(estimate: Estimate, board: Board) -> Table:
     """Used resources as bars against the board."""
     total = estimate.total
@@ -109,8 +127,8 @@ def speed(estimate: Estimate) -> str:
     )
 
 
-def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: str) -> Panel:
-    """The end of a build: what it is, how well, how fast, how large, where."""
+def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, report: Path) -> Panel:
+    """The end of a build: what it is, how well, how fast, how large, where; `report` is its folder."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold")
     found = facts["ladder"]["accuracy"]
@@ -140,7 +158,8 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, board: Board, folder: 
     if routed:
         used = ", ".join(f"{name} {n:,g}" for name, (n, _) in routed["used"].items())
         grid.add_row("routed", f"{routed['tool']}: slack {routed['timing']['setup_ns']:g} ns; {used}")
-    grid.add_row("files", f"{folder}: the HLS project in *-hls/, report.md in *-report/")
+    grid.add_row("files", f"{report.parent}: the HLS project in *-hls/, for the board *-deploy/")
+    grid.add_row("report", str(report / "index.html"))
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
 
 

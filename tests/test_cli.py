@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnn2fpga import __version__
 from bnn2fpga.rtl.popcount import Popcount
 from tests.conftest import Run
 from tests.models import float_onnx, random_data, resize_onnx, small_onnx, text_file, truncated_onnx
@@ -30,7 +32,8 @@ def test_build_makes_numbered_steps_and_a_report(run: Run, tmp_path: Path) -> No
     code, out, err = run("build", small_onnx(tmp_path), "--data", random_data(tmp_path), "-o", "out")
     assert (code, err) == (0, "")
     steps = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
-    assert steps == ["01-load", "02-streamline", "03-lower", "04-fold", "05-hls", "06-verify", "07-report"]
+    names = ("load", "streamline", "lower", "fold", "hls", "verify", "report", "deploy")
+    assert steps == [f"{number:02}-{name}" for number, name in enumerate(names, 1)]
     facts = json.loads(Path("out/07-report/report.json").read_text())
     assert facts["ladder"]["equal"] and facts["ladder"]["accuracy"]["frames"] == 12
     assert facts["estimate"]["total"]["dsps"] == 0
@@ -38,12 +41,48 @@ def test_build_makes_numbered_steps_and_a_report(run: Run, tmp_path: Path) -> No
     assert "| C++ | numpy | integers | 12 of 12 |" in Path("out/07-report/report.md").read_text()
 
 
+def test_the_page_is_made_of_the_json_alone(run: Run, tmp_path: Path) -> None:
+    _, out, _ = run("build", small_onnx(tmp_path), "--data", random_data(tmp_path), "-o", "out")
+    assert "out/07-report/index.html" in out
+    made = Path("out/07-report")
+    facts = json.loads((made / "report.json").read_text())
+    assert facts["digests"]["files"]["model"] == hashlib.sha256(Path("small.onnx").read_bytes()).hexdigest()
+    steps = {path: json.loads((path / "stamp.json").read_text()) for path in Path("out").glob("0[1-6]-*")}
+    assert facts["digests"]["steps"] == {stamp["step"]: stamp["outputs"] for stamp in steps.values()}
+    assert facts["versions"]["numpy"] == np.__version__ and facts["versions"]["bnn2fpga"] == __version__
+    before = {name: (made / name).read_bytes() for name in ("index.html", "report.md")}
+    for name in before:
+        (made / name).unlink()
+    for where in ("out", "out/07-report"):
+        assert run("report", where) == (0, "out/07-report/index.html\n", "")
+        assert {name: (made / name).read_bytes() for name in before} == before
+    assert run("build", "small.onnx", "--data", "data.npz", "-o", "out")[1].count("unchanged") == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "No such file"),
+        ("{", "no report to read"),
+        ("[]", "a report of format None, not 1"),
+        ('{"format": 0}', "a report of format 0, not 1"),
+        ('{"format": 1}', "is not whole (KeyError"),
+    ],
+)
+def test_a_report_that_cannot_be_read(run: Run, text: str | None, complaint: str) -> None:
+    if text is not None:
+        Path("report.json").write_text(text)
+    code, out, err = run("report", ".")
+    assert (code, out) == (2, "") and complaint in err and err.count("\n") == 1
+    assert not Path("index.html").exists()
+
+
 def test_second_build_changes_nothing(run: Run, tmp_path: Path) -> None:
     model = small_onnx(tmp_path)
     run("build", model, "-o", "out")
     before = tree(Path("out"))
     code, out, _ = run("build", model, "-o", "out")
-    assert code == 0 and out.count("unchanged") == 7
+    assert code == 0 and out.count("unchanged") == 8
     assert tree(Path("out")) == before
 
 
@@ -78,7 +117,7 @@ def test_changed_weights_reach_the_hardware(run: Run, tmp_path: Path) -> None:
     before = tree(Path("out/05-hls"))
     small_onnx(tmp_path, seed=1)
     code, out, _ = run("build", model, "-o", "out")
-    assert code == 0 and "✓ [5/7] hls" in out
+    assert code == 0 and "✓ [5/8] hls" in out
     assert tree(Path("out/05-hls")) != before
     run("build", model, "-o", "fresh")
     assert tree(Path("out")) == tree(Path("fresh"))
@@ -270,7 +309,7 @@ def test_killed_build_resumes_to_the_same_result(tmp_path: Path) -> None:
     whole = subprocess.run(
         [*command, "-o", "whole"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "✓ [7/7] report" in whole.stdout
+    assert "✓ [8/8] deploy" in whole.stdout
     victim = subprocess.Popen(
         [*command, "-o", "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
     )

@@ -23,10 +23,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from bnn2fpga.driver.operations import Cast, Largest, LastPositive, Operation, Table, WholeNumbers
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.execute import Array
-from bnn2fpga.host import check_pixels
+from bnn2fpga.host import HostShare, check_pixels
 from bnn2fpga.ir import BIPOLAR, Design, Ints, IntType, Port, Stream
 from bnn2fpga.layers import Dot, Map, WindowMax, Windows
 from bnn2fpga.passes.fuse import fuse_thresholds
@@ -58,6 +59,10 @@ class PixelHost:
         if not self.one_hot:
             return scores.argmax(axis=1)
         return np.where(scores > 0, np.arange(scores.shape[1]), 0).max(axis=1)
+
+    def share(self) -> HostShare:
+        label: Operation = LastPositive() if self.one_hot else Largest(axis=1, count=1, shape=())
+        return HostShare((WholeNumbers(0, 255), Cast("int64"), Table(self.table)), (label,))
 
 
 def import_bnnpynq(path: str | Path, fuse: bool = True) -> Design:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from bnn2fpga.driver.operations import Cast, Linear, WholeNumbers
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.execute import Array
 from bnn2fpga.frontend.fracnet import COLOR_LEVELS, IMAGE, Floats, channels_last, load_fracnet
 from bnn2fpga.frontend.fracnet_trunk import FoldedStage, FoldedTrunk, fold_trunk
-from bnn2fpga.host import check_pixels
+from bnn2fpga.host import HostShare, check_pixels
 from bnn2fpga.ir import BIPOLAR, Design, Ints, IntType, Port, Stream
 from bnn2fpga.layers import (
     Bend,
@@ -37,7 +38,7 @@ PADS = (1, 1, 1, 1)
 
 @dataclass(frozen=True, eq=False)
 class LinearHost:
-    """Pixels in; the linear layer behind the global pool, in floating point."""
+    """Pixels in; the linear layer behind the global pool, in floating point and one order of addition."""
 
     weight: Floats
     bias: Floats
@@ -50,7 +51,10 @@ class LinearHost:
 
     def decode(self, y: Ints) -> Array:
         """Logits (N, 10)."""
-        return y.reshape(len(y), -1) @ self.weight.T + self.bias
+        return Linear(self.weight, self.bias)(y)
+
+    def share(self) -> HostShare:
+        return HostShare((WholeNumbers(0, 255), Cast("int64")), (Linear(self.weight, self.bias),))
 
 
 def import_fracnet(path: str | Path) -> Design:

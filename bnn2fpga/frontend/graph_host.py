@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from bnn2fpga.errors import BuildError
+from bnn2fpga.driver.operations import Cast, FromStream, Operation, ToStream, WholeNumbers
+from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.execute import Array, Graph
+from bnn2fpga.frontend.host_share import chain
 from bnn2fpga.frontend.signal import Segment, Signal
+from bnn2fpga.host import HostShare
 from bnn2fpga.ir import Ints
 
 
@@ -91,6 +94,33 @@ class GraphHost:
         laid = real[:, self.output_index.ravel()].reshape(len(y), *self.output_index.shape[1:])
         laid = laid.astype(self.graph.dtype(self.core_output))
         return self.graph.run(self.epilogue, {self.core_output: laid})[self.graph.output]
+
+    def share(self) -> HostShare:
+        """`encode` and `decode` without the graph; each None where a node has no form exact everywhere."""
+        encode: tuple[Operation, ...] | None = None
+        decode: tuple[Operation, ...] | None = None
+        reasons: list[str | None] = [None, None]
+        try:
+            whole = (WholeNumbers(-(1 << 24), 1 << 24),) if self.core_input == self.graph.input else ()
+            nodes = chain(self.graph, self.prologue, self.graph.input, self.core_input)
+            last = ToStream(self.input_scale, self.input_index.ravel())
+            encode = (*whole, Cast("float32"), *nodes, last)
+        except ModelError as error:
+            reasons[0] = str(error)
+        try:
+            first = FromStream(
+                self.multiplier,
+                self.offset,
+                self.output_scale,
+                self.output_bias,
+                self.output_index.ravel(),
+                self.output_index.shape[1:],
+                str(self.graph.dtype(self.core_output)),
+            )
+            decode = (first, *chain(self.graph, self.epilogue, self.core_output, self.graph.output))
+        except ModelError as error:
+            reasons[1] = str(error)
+        return HostShare(encode, decode, *reasons)
 
     def scores(self, tensor: Array) -> Ints:
         """The core's output integers (N, size) that a computed tensor `core_output` stands for."""

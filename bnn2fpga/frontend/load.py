@@ -110,6 +110,7 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
             _part_equal_inputs(wrapper)
             tidied = cleanup_model(wrapper).transform(InferShapes())
             _flatten_bias_scales(tidied)
+            _drop_allowzero(tidied)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the graph cannot be tidied: {reason}") from error
@@ -117,6 +118,19 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
     if not shape or min(shape) < 1:
         raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
     return tidied
+
+
+def _drop_allowzero(tidied: ModelWrapper) -> None:
+    """Where a Reshape's target holds no zero, allowzero says nothing; torch's exporter sets it everywhere.
+
+    It would be in the way of a batch that is left open, which is a zero.
+    """
+    for node in tidied.get_nodes_by_op_type("Reshape"):
+        target = tidied.get_initializer(node.input[1])
+        if target is not None and target.all():
+            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
 
 
 def _part_equal_inputs(wrapper: ModelWrapper) -> None:

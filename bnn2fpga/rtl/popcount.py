@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from bnn2fpga.codegen import render
@@ -154,6 +154,7 @@ SEVEN = 6
 """Bits from which a counter of seven is worth its two LUT."""
 
 
+@cache  # folding asks for the same sizes thousands of times
 def compressed(bits: int, mask: Mask) -> Heap:
     """The circuit that counts `bits` lanes."""
     heap = Heap()

@@ -46,17 +46,20 @@ class Synthesis:
     """
 
     cells: Mapping[str, int]
+    tool: str = "yosys"
+    """With its version, where the log tells it."""
 
     @classmethod
     def read(cls, log: str) -> Synthesis:
         """From the last of what yosys' command `stat` prints into a log."""
         last = log.rpartition("Printing statistics")[2]
         counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", last, re.MULTILINE)
-        return cls({name: int(count) for name, count in counted})
+        banner = re.search(r"^ *(Yosys \d[\w.+-]*)", log, re.MULTILINE)
+        return cls({name: int(count) for name, count in counted}, banner[1] if banner else "yosys")
 
-    def as_dict(self) -> dict[str, float]:
-        """The sums, for JSON."""
-        names = ("luts", "lutram_luts", "flipflops", "bram36", "carry4", "dsps")
+    def as_dict(self) -> dict[str, float | str]:
+        """The tool and the sums, for JSON."""
+        names = ("tool", "luts", "lutram_luts", "flipflops", "bram36", "carry4", "dsps")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -21,6 +21,7 @@ from bnn2fpga import vivado_flow
 from bnn2fpga.block_design import StreamWidths, block_design
 from bnn2fpga.boards import Board, board_names, load_board
 from bnn2fpga.codegen import hls_project
+from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError
 from bnn2fpga.flow import Step, run_flow
 from bnn2fpga.ir import BIPOLAR, Design, Stream, Target
@@ -493,14 +494,17 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     assert (code, err) == (0, "") and out.count("unchanged") == 7 and bench.facts("vivado")["jobs"] == "2"
     assert bench.facts("vivado")["cache"] == str(tmp_path / "ip")
     made = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
-    assert made[5:] == ["06-verify", "07-hls-synthesis", "08-implementation", "09-report"]
+    assert made[5:] == ["06-verify", "07-hls-synthesis", "08-implementation", "09-report", "10-deploy"]
+    deployed = load_model(Path("out/10-deploy"))
+    assert deployed.bitstream == Bitstream("n_small.bit", "dma", (0xF8008000, 0xF8008014))
+    assert deployed.path("n_small.hwh").read_bytes() == Path("out/08-implementation/n_small.hwh").read_bytes()
     text = Path("out/09-report/report.md").read_text()
     assert "Placed and routed (vivado 2022.2): worst slack 1.204 ns of setup" in text
     assert "After HLS (vitis_hls 2022.2): luts 1,401, flipflops 1,702" in text
     repeat = read_settings(Path("out/08-implementation/build.toml"), _config())
     assert repeat.flow == "vivado" and repeat.vivado.jobs == 2
     Path("build.toml").write_text(Path("build.toml").read_text().replace("jobs = 2", "jobs = 3"))
-    assert run("build", "build.toml", "-o", "out")[1].count("unchanged") == 9
+    assert run("build", "build.toml", "-o", "out")[1].count("unchanged") == 10
 
 
 def _config() -> Any:

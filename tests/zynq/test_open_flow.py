@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bnn2fpga import open_flow
+from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError
 from bnn2fpga.flow import Step, run_flow
 from bnn2fpga.ir import Target
@@ -53,6 +54,7 @@ Warning: Max frequency for clock   'clk': 108.54 MHz (PASS at 100.00 MHz)
 """
 YOSYS = """out=$(printf %s "$2" | sed 's/.*write_json "\\([^"]*\\)".*/\\1/')
 echo '{}' > "$out"
+echo ' Yosys 0.23 (git sha1 7ce5011c24b)'
 echo 'Printing statistics.'
 echo '     LUT6                          12'
 """
@@ -140,6 +142,7 @@ def test_a_bitstream(bench: Bench) -> None:
     registers = json.loads((steps["bitstream"] / "registers.json").read_text())
     assert registers["part"] == PART and registers["clock_mhz"] == 100
     assert json.loads((steps["synthesis"] / "synthesis.json").read_text()) == {
+        "tool": "Yosys 0.23",
         "luts": 12, "lutram_luts": 0, "flipflops": 0, "bram36": 0, "carry4": 0, "dsps": 0
     }  # fmt: skip
     assert {path.name for path in steps["route"].iterdir()} == {"tiny.fasm", "route.json", "stamp.json"}
@@ -288,11 +291,16 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     code, out, err = run("build", "build.toml", "-o", "out")
     assert (code, err) == (0, "") and out.count("unchanged") == 8
     names = [path.name for path in sorted(Path("out").iterdir()) if path.is_dir()]
-    assert names[5:] == ["06-verify", "07-rtl", "08-synthesis", "09-route", "10-bitstream", "11-report"]
+    later = ("verify", "rtl", "synthesis", "route", "bitstream", "report", "deploy")
+    assert names[5:] == [f"{number:02}-{name}" for number, name in enumerate(later, 6)]
     assert (
         "clock clk reaches 108.54 MHz; used: SLICE_LUTX 2,211 of"
         in Path("out/11-report/report.md").read_text()
     )
+    deployed = load_model(Path("out/12-deploy"))
+    assert deployed.bitstream == Bitstream("n_small.bit", "registers", (0xF8008000, 0xF8008014))
+    for name in ("n_small.bit", "registers.json"):
+        assert deployed.path(name).read_bytes() == Path("out/10-bitstream", name).read_bytes()
     assert run("build", "out/10-bitstream/build.toml", "-o", "again")[0] == 0
     assert len(list(Path("again/10-bitstream").glob("*.bit"))) == 1
     assert run("build", model, "-o", "sim", "--flow", "sim")[0] == 0

@@ -1,0 +1,213 @@
+"""A network on its accelerator: frames in, labels or scores out, the same on every backend."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .board import PynqBackend
+from .fault import AcceleratorError
+from .model import SIMULATION, Model, load_model
+from .operations import apply
+from .simulators import CppBackend, NumpyBackend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BACKENDS = ("auto", "pynq", "cpp", "numpy")
+
+
+class Accelerator:
+    """The accelerator of a deployment folder; several threads may use one.
+
+    `backend` is pynq (the hardware), cpp (the generated C++, needs g++), numpy (the integer design, needs
+    bnn2fpga) or auto: pynq where there are a board and a bitstream, else cpp, else numpy. Frames are
+    processed `batch` at a time, or as many as one transfer takes; `timeout` is the seconds after which a
+    transfer that should have ended is an error. As a context manager it frees its buffers at the end.
+    Raises AcceleratorError.
+    """
+
+    def __init__(
+        self, folder: str | Path, backend: str = "auto", batch: int = 256, timeout: float = 2.0
+    ) -> None:
+        if backend not in BACKENDS:
+            raise AcceleratorError(f"backend {backend!r}; legal: {', '.join(BACKENDS)}")
+        if batch < 1 or timeout <= 0:
+            raise AcceleratorError(f"batch={batch}, timeout={timeout}; legal: at least 1, more than 0 s")
+        self._model = load_model(Path(folder))
+        self._lock = threading.Lock()
+        chosen = _choose(self._model) if backend == "auto" else backend
+        self._backend: Any = None
+        if chosen == "pynq":
+            self._backend = PynqBackend(self._model, batch, timeout)
+            batch = self._backend.most_frames
+        else:
+            self._backend = CppBackend(self._model) if chosen == "cpp" else NumpyBackend(self._model)
+        self.backend = chosen
+        self.batch = batch
+
+    @property
+    def name(self) -> str:
+        """The design's name."""
+        return self._model.name
+
+    @property
+    def frame_shape(self) -> Any:
+        """The shape of one frame, without the batch."""
+        return self._model.frame_shape
+
+    @property
+    def reasons(self) -> dict[str, str | None]:
+        """Why frames (`encode`) or results (`decode`) are the core's integers; None where they are not."""
+        return dict(self._model.reasons)
+
+    def logits(self, frames: Any) -> NDArray[Any]:
+        """What the network's QONNX graph gives for frames (N, *frame_shape), to the bit.
+
+        Labels where the graph ends in them. Where `reasons["decode"]` is a text, the core's integers
+        (N, *shape of its output stream).
+        """
+        x = self._checked(frames)
+        parts = [self._one_batch(x[at : at + self.batch])[0] for at in range(0, len(x), self.batch)]
+        return (
+            np.concatenate(parts) if parts else self._decode(np.zeros((0, self._model.sink.size), np.int64))
+        )
+
+    def predict(self, frames: Any) -> NDArray[Any]:
+        """Labels (N,): those of the network, or the place of the first largest of its scores."""
+        if self._model.decode is None:
+            raise AcceleratorError(
+                f"{self.name}: has no labels here, logits gives integers, because "
+                f"{self._model.reasons['decode']}"
+            )
+        flat = self.logits(frames)
+        flat = flat.reshape(len(flat), int(np.prod(flat.shape[1:])))
+        return flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
+
+    def selftest(self) -> int:
+        """Replays the golden vectors of the build, to the bit; how many frames they are.
+
+        An AcceleratorError names the first place that differs, and whether host or core is at fault.
+        """
+        golden = self._model.golden
+        integers = self._encode(golden.frames)
+        self._same("the host's encoding", golden.inputs, integers)
+        found = [
+            self._core(golden.inputs[at : at + self.batch])[0]
+            for at in range(0, len(golden.inputs), self.batch)
+        ]
+        self._same("the core", golden.outputs, np.concatenate(found))
+        self._same("the host's decoding", golden.results, self._decode(golden.outputs))
+        return len(golden.frames)
+
+    def benchmark(self, frames: int = 1000) -> dict[str, Any]:
+        """Measured on `frames` golden frames, repeated: latencies of one frame and frames a second.
+
+        Without host time from the start of a transfer to its end; `_with_host` from frames to results.
+        `planned_fps` is the clock over the planned interval. On a simulator the times are the simulator's.
+        """
+        if frames < 1:
+            raise AcceleratorError(f"benchmark of {frames} frames; legal: at least 1")
+        golden = self._model.golden.frames
+        x = golden[np.arange(frames) % len(golden)]
+        singles = [self._timed(x[:1]) for _ in range(11)][1:]
+        batches = [self._timed(x[at : at + self.batch]) for at in range(0, frames, self.batch)]
+        latency, latency_with_host = (float(np.median(times)) for times in zip(*singles))
+        core, whole = (sum(times) for times in zip(*batches))
+        clock = getattr(self._backend, "clock_mhz", self._model.clock_mhz)
+        return {
+            "backend": self.backend,
+            "frames": frames,
+            "batch": self.batch,
+            "clock_mhz": clock,
+            "latency_us": 1e6 * latency,
+            "latency_us_with_host": 1e6 * latency_with_host,
+            "fps": frames / core,
+            "fps_with_host": frames / whole,
+            "planned_fps": 1e6 * clock / self._model.interval_clocks,
+        }
+
+    def close(self) -> None:
+        """Frees the buffers, or what the simulator holds; the accelerator cannot be used any more."""
+        with self._lock:
+            backend, self._backend = self._backend, None
+            if backend is not None:
+                backend.close()
+
+    def __enter__(self) -> Accelerator:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _checked(self, frames: Any) -> NDArray[Any]:
+        x = np.asarray(frames)
+        if x.ndim < 1 or x.shape[1:] != self.frame_shape:
+            legal = ", ".join(map(str, ("N", *self.frame_shape)))
+            raise AcceleratorError(f"{self.name}: frames of shape {x.shape} do not fit; legal: ({legal})")
+        return x
+
+    def _encode(self, x: NDArray[Any]) -> NDArray[Any]:
+        return self._model.source.check(x if self._model.encode is None else apply(self._model.encode, x))
+
+    def _decode(self, integers: NDArray[Any]) -> NDArray[Any]:
+        if self._model.decode is None:
+            return integers.reshape((len(integers), *self._model.sink.shape))
+        return apply(self._model.decode, integers)
+
+    def _core(self, integers: NDArray[Any]) -> Any:
+        """The core's output integers (N, size), and the seconds that it took."""
+        data = self._model.source.pack(integers)
+        with self._lock:
+            if self._backend is None:
+                raise AcceleratorError(f"{self.name}: is closed; make another Accelerator")
+            found, seconds = self._backend.run(data)
+        return self._model.sink.unpack(found), seconds
+
+    def _one_batch(self, x: NDArray[Any]) -> Any:
+        integers, seconds = self._core(self._encode(x))
+        return self._decode(integers), seconds
+
+    def _timed(self, x: NDArray[Any]) -> Any:
+        begin = time.perf_counter()
+        _, seconds = self._one_batch(x)
+        return seconds, time.perf_counter() - begin
+
+    def _same(self, what: str, expected: NDArray[Any], found: NDArray[Any]) -> None:
+        differs = np.argwhere(expected != found)
+        if len(differs):
+            place = tuple(int(index) for index in differs[0])
+            raise AcceleratorError(
+                f"{self.name}: selftest on {self.backend}: {what} differs first at frame {place[0]}, "
+                f"element {list(place[1:])}: {found[place]} instead of {expected[place]}"
+            )
+
+
+def _choose(model: Model) -> str:
+    """The backend that auto stands for."""
+    if model.bitstream is not None and _has_board():
+        return "pynq"
+    if shutil.which("g++") and (model.folder / SIMULATION).is_dir():
+        return "cpp"
+    if find_spec("bnn2fpga"):
+        return "numpy"
+    raise AcceleratorError(
+        f"{model.folder}: no backend: neither a bitstream and a board with pynq, nor g++ and the folder "
+        f"{SIMULATION}, nor bnn2fpga"
+    )
+
+
+def _has_board() -> bool:
+    """Whether pynq is there and sees a device."""
+    try:
+        import pynq
+
+        return bool(pynq.Device.devices)
+    except (ImportError, RuntimeError):
+        return False
