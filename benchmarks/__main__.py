@@ -20,9 +20,13 @@ from qonnx.transformation.bipolar_to_xnor import ConvertBipolarMatMulToXnorPopco
 from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 
 from benchmarks.cnv import cnv_module
+from benchmarks.plan import finn_plan_seconds
+from bnn2fpga.boards import load_board
 from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.passes.fold import plan
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.timing import latency
 
 
 def seconds(action: Callable[[], Any], repeats: int) -> float:
@@ -49,6 +53,27 @@ def lowering(name: str, model: ModelWrapper, repeats: int) -> None:
     ours = seconds(lambda: lower(streamline(model)[0]), repeats)
     finns = seconds(lambda: finn_streamline(model), 1)
     row(f"{name}: to integers", f"{ours:.2f} s", "FINN streamline", f"{finns:.2f} s", finns / ours)
+
+
+def planning(name: str, model: ModelWrapper, fps: int) -> None:
+    """Ours, with FIFOs and width converters, against FINN's folding and estimates (`benchmarks.plan`)."""
+    design, board = Pipeline(model, Options()).lowered, load_board("pynq-z2")
+
+    def ours() -> None:
+        latency(plan(design, board, 100, fps).design)
+
+    took = seconds(ours, 3)
+    finns = finn_plan_seconds(model, fps)
+    row(f"{name}: plan, {fps:,} frames/s", f"{took:.2f} s", "FINN estimates", f"{finns:.2f} s", finns / took)
+
+
+def planning_alone(shared: Path) -> None:
+    """Seconds of FracNet's plan, which FINN does not take."""
+    file = shared / "models/fracnet_cifar10.npz"
+    if file.exists():
+        design, board = Pipeline(file, Options()).lowered, load_board("pynq-z2")
+        took = seconds(lambda: plan(design, board, 100, 2000), 1)
+        print(f"\nFracNet: plan, 2,000 frames/s: {took:.2f} s")
 
 
 def simulation(name: str, model: ModelWrapper, module: Any, frames: Any, qonnx_frames: int) -> None:
@@ -83,7 +108,7 @@ def simulation(name: str, model: ModelWrapper, module: Any, frames: Any, qonnx_f
 
 def row(what: str, ours: str, peer: str, theirs: str, ratio: float) -> None:
     """One line of the table; the ratio says how many times faster ours is."""
-    print(f"| {what} | {ours} | {peer} | {theirs} | {ratio:.1f} x |", flush=True)
+    print(f"| {what} | {ours} | {peer} | {theirs} | {ratio:.{1 if ratio >= 0.1 else 2}f} x |", flush=True)
 
 
 def main() -> None:
@@ -103,6 +128,7 @@ def main() -> None:
     if arguments.tfc.exists():
         tfc = load(arguments.tfc)
         lowering("TFC", tfc, 3)
+        planning("TFC", tfc, 100_000)
         simulation("TFC", tfc, None, random.random((2000, 1, 28, 28), np.float32), 200)
     else:
         print(f"({arguments.tfc} is absent: TFC left out)")
@@ -110,7 +136,9 @@ def main() -> None:
     frames = random.random((64, 3, 32, 32), np.float32)
     cnv = load(module, frames[:1])
     lowering("CNV", cnv, 2)
+    planning("CNV", cnv, 3000)
     simulation("CNV", cnv, module, frames, 8)
+    planning_alone(shared)
 
 
 main()

@@ -43,7 +43,7 @@ LARGEST = 1024
 MEMORY = 60_000
 """Bits of constants in LUTs, likewise; yosys takes minutes for more."""
 
-FIFO_DEPTHS = (2, 3, 5, 8, 12, 16, 24, 32, 50, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 3000, 4096)
+FIFO_DEPTHS = (3, 5, 8, 12, 16, 24, 32, 50, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 3000, 4096)
 SMALL = 100
 """LUTs; of kernels with less, it does not matter how far off the estimate is in per cent."""
 
@@ -157,7 +157,7 @@ def chosen(folder: Path, count: int) -> list[Sample]:
 
 def fifo_files(depth: int) -> dict[str, str]:
     """A FIFO of that many bytes."""
-    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH)
+    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
     return {"rtl/fifo_.sv": text.replace("WIDTH = 1", "WIDTH = 8").replace("DEPTH = 2", f"DEPTH = {depth}")}
 
 

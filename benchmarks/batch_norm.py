@@ -17,12 +17,20 @@ from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, load_images
 from bnn2fpga.training.trainer import CHECKPOINT, read_checkpoint, train
 
-BASE: dict[str, Any] = {"batch": 64, "learning_rate": 3e-3, "schedule": "linear", "shift": 2, "flip": True}
+BASE: dict[str, Any] = {
+    "batch": 64,
+    "learning_rate": 6e-3,
+    "warmup": 50,
+    "schedule": "linear",
+    "shift": 2,
+    "flip": True,
+}
 FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {"alpha": 1.0}, 2),
     "no gradient clipping": (FREE | {"clip": None}, {"alpha": 1.0}, 1),
+    "no warm-up": (FREE | {"warmup": 0}, {"alpha": 1.0}, 1),
     "no weight standardization": (FREE, {"alpha": 1.0, "standardized": False}, 1),
     "alpha 1/4": (FREE, {"alpha": 0.25}, 1),
 }
@@ -33,7 +41,7 @@ def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: 
     """Trains one row with one seed, unless that is done."""
     changes, parameters, _ = ROWS[name]
     config = TrainConfig(
-        data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE, **changes
+        data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE | changes
     )
     train(config, data, folder / f"{name.replace('/', '_')}-{seed}")
 

@@ -115,7 +115,9 @@ def fifo_parts(depth: int) -> Parts:
 
 
 def fifo(depth: int, width: int) -> Resources:
-    """A FIFO of `depth` beats of `width` bits."""
+    """A FIFO of `depth` beats of `width` bits; one of two is registers, and a LUT picks two bits."""
+    if depth == 2:
+        return Resources(luts=3 + ceil(width / 2), flipflops=2 + 2 * width)
     memory = Memory(depth, width, "distributed" if depth <= LUT_DEPTH else "block")
     return memory.resources + fitted("Fifo", fifo_parts(depth))
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from bnn2fpga.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.estimate import estimate
 from bnn2fpga.flow import ASIDE, STAMP, Step, needed
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.report_page import write_pages
 from bnn2fpga.resources_path import package_digest
@@ -180,7 +181,8 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", report.describe(self.pipeline.folded))
         facts = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(folder / "estimate.json", facts.as_dict())
+        needs = [asdict(need) | {"reason": need.reason} for need in fifo_needs(self.pipeline.folded)]
+        _write_json(folder / "estimate.json", facts.as_dict() | {"fifos": needs})
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:

@@ -27,6 +27,7 @@ from bnn2fpga.estimate import estimate as estimate_design
 from bnn2fpga.explore import POINTS, Space
 from bnn2fpga.explore import explore as explore_design
 from bnn2fpga.flow import run_flow
+from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.pool import open_pool
 from bnn2fpga.report import REPORT, read_report
@@ -305,7 +306,12 @@ def estimate(
     pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
     out.print(
-        show.stacked(show.kernel_table(facts), show.speed(facts), show.share_bars(facts, pipeline.board))
+        show.stacked(
+            show.kernel_table(facts),
+            show.fifo_table(fifo_needs(pipeline.folded)),
+            show.speed(facts),
+            show.share_bars(facts, pipeline.board),
+        )
     )
 
 

@@ -21,12 +21,14 @@ class Dot:
     """Matrix times vector at every pixel: (…, K) to (…, M).
 
     `weights` (M, K) are integers of `weight_type`; the result is the exact integer sum, or an affine
-    image of it that the kernel names (see `MatrixVector.dot_affine`).
+    image of it that the kernel names (see `MatrixVector.dot_affine`). Inputs k * tap to k * tap + tap - 1 are
+    the channels of one pixel: where one of them is a padded zero, all are.
     """
 
     source: Stream
     weights: Ints
     weight_type: IntType
+    tap: int = 1
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,13 @@ class GatedDot:
     A code 0 to 3 is two signs, high and low, and stands for 2 * high + low, that is -3, -1, 1, 3; -1 is
     the border of an image and stands for 0. With M and L the dot products of the high and of the low
     signs with `weights` (outputs, inputs) of -1 and +1, the result is 2 * M + (L where M >= gates, else 0).
-    FracBNN's precision-gated convolution: Zhang et al., FPGA 2021, arXiv 2012.12206.
+    `tap` is as in `Dot`. FracBNN's precision-gated convolution: Zhang et al., FPGA 2021, arXiv 2012.12206.
     """
 
     source: Stream
     weights: Ints
     gates: Ints
+    tap: int = 1
 
 
 @dataclass(frozen=True)

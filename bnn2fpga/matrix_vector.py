@@ -90,6 +90,16 @@ class MatrixVector(Kernel):
         """(a, b) such that the integer dot product is a * accumulator + b."""
 
     @property
+    def sum_type(self) -> IntType:
+        """Of the register of a sum in the SystemVerilog."""
+        return self.accumulator_type
+
+    @property
+    def sum_start(self) -> int:
+        """What it holds before the first beat."""
+        return 0
+
+    @property
     def output_type(self) -> IntType:
         """The steps' output type, or the accumulator's."""
         return self.steps.output if self.steps else self.accumulator_type
@@ -126,7 +136,7 @@ class MatrixVector(Kernel):
     @property
     def parts(self) -> Parts:
         lanes = self.pe * self.sums
-        sums = lanes * self.accumulator_type.bits
+        sums = lanes * self.sum_type.bits
         counted: dict[str, float] = {
             "counters": counter_bits(
                 self.column_folds, self.row_folds, self.tiles, self.column_folds, self.row_folds
@@ -194,8 +204,13 @@ class MatrixVector(Kernel):
         return StepTable(self.steps, self.accumulator_type) if self.steps else None
 
     @property
+    def rom_weights(self) -> Ints:
+        """The weights as the memory of the SystemVerilog holds them."""
+        return self.weights
+
+    @property
     def roms(self) -> Mapping[str, Rom]:
-        bits = type_bits(self.weights, self.weight_type)
+        bits = type_bits(self.rom_weights, self.weight_type)
         tiled = bits.reshape(self.row_folds, self.pe, self.column_folds, -1).transpose(0, 2, 1, 3)
         tables = {"tiles": Rom.of_bits(tiled.reshape(self.tiles, -1), self.weights_in)}
         if self.step_table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import log2
@@ -29,10 +29,13 @@ from bnn2fpga.estimate import Estimate
 from bnn2fpga.explanation import Explanation, Input, Integers, Refusal, Region
 from bnn2fpga.explore import Progress as Explored
 from bnn2fpga.flow import StepEvent
+from bnn2fpga.needs import FifoNeed
 from bnn2fpga.points import Point
 from bnn2fpga.verify import Level
 
 BAR = 24
+FIFOS = 8
+"""FIFOs that a table names."""
 MOST_ALONG = 8
 """Lines of the nodes that a region took along."""
 
@@ -78,6 +81,20 @@ def kernel_table(estimate: Estimate) -> Table:
         table.add_row(
             f"{len(converters)} width converters", "", "", f"≤ {widest:,}  ", f"{luts:,}", "0", style="dim"
         )
+    return table
+
+
+def fifo_table(needs: Sequence[FifoNeed]) -> Table:
+    """The largest FIFOs, and what they are that deep for."""
+    table = Table("FIFO", "why", box=None, header_style="bold", pad_edge=False)
+    table.add_column("beats", justify="right")
+    table.add_column("of bits", justify="right")
+    ranked = sorted(needs, key=lambda need: -need.depth * need.bits)
+    for need in ranked[:FIFOS]:
+        why = f"waits for {need.path[0]} … {need.path[-2]}" if need.path else need.reason
+        table.add_row(f"{need.source} to {need.target}", why, f"{need.depth:,}", f"{need.bits:,}")
+    if ranked[FIFOS:]:
+        table.add_row(f"{len(ranked[FIFOS:])} smaller ones", "", "", "", style="dim")
     return table
 
 

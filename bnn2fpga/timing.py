@@ -10,6 +10,7 @@ Vitis HLS the tool chooses the stages.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,9 +43,10 @@ class Passage:
 
 
 @dataclass(frozen=True, eq=False)
-class _Process:
+class Process:
     """A kernel, an input or an output of the design, with the edges at its ports."""
 
+    name: str
     incoming: tuple[Edge, ...]
     outgoing: tuple[Edge, ...]
     pattern: Pattern
@@ -52,26 +54,30 @@ class _Process:
     stages: int = 0
 
     def events(self) -> tuple[Trips, list[Trips], list[Trips]]:
-        """The trips of all beats, rising, and where among them each input's and output's beats are.
-
-        Beats that pass in one trip share a place; those after it, of the same trip, follow the others.
-        """
+        """The trips in which beats pass, rising, and where among them each input's and output's beats are."""
         ports = (*self.pattern.reads, *self.pattern.writes)
-        events = np.sort(np.concatenate(ports))
-        places = [np.searchsorted(events, trips) for trips in ports]
-        return events, places[: len(self.incoming)], places[len(self.incoming) :]
+        busy = np.zeros(self.trips, bool)
+        for trips in ports:
+            busy[trips] = True
+        places = np.cumsum(busy) - 1
+        found = [places[trips] for trips in ports]
+        return np.flatnonzero(busy), found[: len(self.incoming)], found[len(self.incoming) :]
 
 
-def _processes(design: Design) -> list[_Process]:
+def processes(design: Design) -> list[Process]:
     """In topological order; inputs and outputs pass a beat in every cycle."""
 
     def every(edge: Edge) -> tuple[Trips, ...]:
         return (np.arange(edge.stream.beats),)
 
     return [
-        *(_Process((), (edge,), Pattern((), every(edge)), edge.stream.beats) for edge in design.inputs),
         *(
-            _Process(
+            Process("the input", (), (edge,), Pattern((), every(edge)), edge.stream.beats)
+            for edge in design.inputs
+        ),
+        *(
+            Process(
+                node.name,
                 design.incoming(node.name),
                 design.outgoing(node.name),
                 node.kernel.pattern,
@@ -80,7 +86,10 @@ def _processes(design: Design) -> list[_Process]:
             )
             for node in design.nodes
         ),
-        *(_Process((edge,), (), Pattern(every(edge), ()), edge.stream.beats) for edge in design.outputs),
+        *(
+            Process("the output", (edge,), (), Pattern(every(edge), ()), edge.stream.beats)
+            for edge in design.outputs
+        ),
     ]
 
 
@@ -91,24 +100,27 @@ def interval(design: Design) -> int:
 
 def earliest(design: Design) -> dict[Edge, Passage]:
     """Every trip as early as its inputs are there; no FIFO is ever full."""
-    return _earliest(_processes(design), interval(design))
+    return _earliest(processes(design), interval(design))
 
 
-def latest(design: Design) -> dict[Edge, Passage]:
-    """Every trip as late as the readers of its outputs allow; the design's outputs are as in `earliest`.
+def latest(design: Design, ends: Mapping[Edge, Cycles] | None = None) -> dict[Edge, Passage]:
+    """Every trip as late as the readers of its outputs allow.
 
-    So a beat comes just in time, and waits where branches part. By induction from the outputs, no trip is
-    before that of `earliest`.
+    `ends` are the cycles in which the design's outputs are read, those of `earliest` if it is None. So a
+    beat comes just in time, and waits where branches part. By induction from the outputs, no trip is before
+    that of `earliest`.
     """
-    pace, processes = interval(design), _processes(design)
-    first = _earliest(processes, pace)
-    read = {edge: first[edge].read for edge in design.outputs}
+    pace, running = interval(design), processes(design)
+    if ends is None:
+        first = _earliest(running, pace)
+        ends = {edge: first[edge].read for edge in design.outputs}
+    read = dict(ends)
     written: dict[Edge, Cycles] = {}
-    for process in reversed(processes[: len(processes) - len(design.outputs)]):
+    for process in reversed(running[: len(running) - len(design.outputs)]):
         trips, reads, writes = process.events()
         due = np.full(len(trips), NEVER)
         for edge, places in zip(process.outgoing, writes, strict=True):
-            due[places] = np.minimum(due[places], read[edge] - _through(edge) - process.stages)
+            due[places] = np.minimum(due[places], read[edge] - through(edge) - process.stages)
         # cycles that a trip is behind the frame's first; waiting only adds to it, from a trip to the next,
         # and a frame must be over when the next one begins
         delay = np.minimum.accumulate((due - trips)[::-1])[::-1]
@@ -118,14 +130,14 @@ def latest(design: Design) -> dict[Edge, Passage]:
     return {edge: Passage(written[edge], read[edge]) for edge in design.edges}
 
 
-def _earliest(processes: list[_Process], pace: int) -> dict[Edge, Passage]:
+def _earliest(running: list[Process], pace: int) -> dict[Edge, Passage]:
     written: dict[Edge, Cycles] = {}
     read: dict[Edge, Cycles] = {}
-    for process in processes:
+    for process in running:
         trips, reads, writes = process.events()
         ready = np.zeros(len(trips), np.int64)
         for edge, places in zip(process.incoming, reads, strict=True):
-            ready[places] = np.maximum(ready[places], written[edge] + _through(edge))
+            ready[places] = np.maximum(ready[places], written[edge] + through(edge))
         delay = np.maximum.accumulate(ready - trips)
         cycles = trips + np.maximum(delay, delay[-1] + process.trips - pace)
         read |= _after(cycles, process.incoming, reads)
@@ -137,9 +149,14 @@ def _after(cycles: Cycles, edges: tuple[Edge, ...], places: list[Trips]) -> dict
     return {edge: cycles[place] for edge, place in zip(edges, places, strict=True)}
 
 
-def _through(edge: Edge) -> int:
+def is_deep(depth: int) -> bool:
+    """Whether a FIFO lies in block RAM, whose output register holds a beat more and takes a cycle more."""
+    return depth > LUT_DEPTH
+
+
+def through(edge: Edge) -> int:
     """Cycles from a beat's way into a FIFO to its way out: block RAM has an output register."""
-    return 1 if edge.depth <= LUT_DEPTH else 2
+    return 2 if is_deep(edge.depth) else 1
 
 
 def latency(design: Design) -> int:
@@ -157,16 +174,16 @@ def deadlock(design: Design) -> tuple[Edge, ...]:
     C++, a kernel writes to one port after the other; one that writes to all at once may need a beat more,
     which `latest` gives it.
     """
-    processes = _processes(design)
-    places = [_order(process) for process in processes]
-    readers = {edge: place for place, process in enumerate(processes) for edge in process.incoming}
-    writers = {edge: place for place, process in enumerate(processes) for edge in process.outgoing}
+    running = processes(design)
+    places = [_order(process) for process in running]
+    readers = {edge: place for place, process in enumerate(running) for edge in process.incoming}
+    writers = {edge: place for place, process in enumerate(running) for edge in process.outgoing}
     read, written = dict.fromkeys(design.edges, 0), dict.fromkeys(design.edges, 0)
     full: dict[int, Edge | None] = {}
-    waiting = deque(range(len(processes)))
+    waiting = deque(range(len(running)))
     while waiting:
         here = waiting.popleft()
-        process, (reads, writes) = processes[here], places[here]
+        process, (reads, writes) = running[here], places[here]
         stop, full[here] = NEVER, None
         for edge, order in zip(process.incoming, reads, strict=True):
             if written[edge] < len(order):
@@ -188,7 +205,7 @@ def deadlock(design: Design) -> tuple[Edge, ...]:
     return tuple(edge for edge in design.edges if edge in stuck)
 
 
-def _order(process: _Process) -> tuple[list[Trips], list[Trips]]:
+def _order(process: Process) -> tuple[list[Trips], list[Trips]]:
     """The place of every beat of each port in the order in which the process reads and writes them all."""
     ports = (*process.pattern.reads, *process.pattern.writes)
     order = [trips * len(ports) + port for port, trips in enumerate(ports)]

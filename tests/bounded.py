@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bnn2fpga.ir import Design, Edge
-from bnn2fpga.timing import _processes, _through
+from bnn2fpga.timing import processes, through
 
 FRAMES = 6
 
@@ -13,27 +13,26 @@ FRAMES = 6
 def bounded_interval(design: Design) -> int:
     """Cycles between the last two of FRAMES frames, by waiting for data and for room until nothing changes.
 
-    A kernel whose output waits is taken to hold that beat only, where the RTL holds its whole pipeline; so
-    the RTL is never faster.
+    As in C++ a trip begins when there is room for what it writes; the RTL's registers hold beats, too.
     """
-    processes = _processes(design)
+    running = processes(design)
     read: dict[Edge, np.ndarray] = {}
     written: dict[Edge, np.ndarray] = {}
     changed = True
     while changed:
         changed = False
-        for process in processes:
+        for process in running:
             one_frame, reads, writes = process.events()
             frames = np.arange(FRAMES)[:, None]
             trips = (one_frame + process.trips * frames).ravel()
             ready = np.zeros(len(trips), np.int64)
             for edge, places in zip(process.incoming, reads, strict=True):
                 at = (places + len(one_frame) * frames).ravel()
-                ready[at] = np.maximum(ready[at], written[edge] + _through(edge))
+                ready[at] = np.maximum(ready[at], written[edge] + through(edge))
             for edge, places in zip(process.outgoing, writes, strict=True):
                 at = (places + len(one_frame) * frames).ravel()
                 if edge in read:
-                    room = read[edge][: max(0, len(at) - edge.depth)] + 1 - process.stages
+                    room = read[edge][: max(0, len(at) - edge.depth)] + (process.stages == 0)
                     ready[at[edge.depth :]] = np.maximum(ready[at[edge.depth :]], room)
             cycles = trips + np.maximum.accumulate(ready - trips)
             for edge, places in zip(process.incoming, reads, strict=True):

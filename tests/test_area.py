@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bnn2fpga.area import FITTED, LUT_DEPTH, Memory, Resources, fifo, fits, fitted, ram, rom
+from bnn2fpga.codegen import render
 from bnn2fpga.kernels import all_kernels
+from bnn2fpga.tools.yosys import synthesize
 
 MEASURED = Path(__file__).parents[1] / "benchmarks/area.json"
 
@@ -76,6 +79,14 @@ def test_constants_in_logic_cost_no_memory() -> None:
 
 def test_a_deep_fifo_is_block_ram() -> None:
     assert fifo(LUT_DEPTH, 8).bram36 == 0 < fifo(LUT_DEPTH + 1, 8).bram36
+
+
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+def test_a_fifo_of_two_words_is_counted(tmp_path: Path) -> None:
+    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
+    (tmp_path / "fifo_.sv").write_text(text.replace("WIDTH = 1", "WIDTH = 17"))
+    found = synthesize(tmp_path, "fifo_", tmp_path)
+    assert Resources(found.luts, found.lutram_luts, found.flipflops, found.bram36) == fifo(2, 17)
 
 
 def test_a_kernel_that_was_never_measured_has_an_estimate() -> None:

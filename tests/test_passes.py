@@ -319,7 +319,7 @@ def test_fold_without_a_frame_rate_is_the_fastest_that_fits() -> None:
     """Brute force over all foldings, on boards from too small to large enough for the fastest."""
     every = [(pace, resources(size_fifos(folded))) for pace, folded in every_folding(DENSE)]
     reached = set()
-    for luts in range(400, 4000, 150):
+    for luts in [200, *range(380, 1500, 80)]:
         small = board(luts=luts)
         fitting = [pace for pace, used in every if max(shares(used, small).values()) <= USABLE]
         if fitting:
@@ -418,7 +418,7 @@ def test_what_keeps_a_plan_from_being_faster() -> None:
     assert small.gap <= 1e-3
 
 
-@pytest.mark.parametrize("seed", (1, 8))
+@pytest.mark.parametrize("seed", (1, 7))
 def test_a_folding_whose_fifos_do_not_fit_is_left_out(seed: int) -> None:
     design = random_design(seed)
     fastest = fold(design, BOARD, CLOCK)

@@ -85,7 +85,9 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
             port, window = build.add(f"{node.name}_window", layer, port)
             image = window.outputs[0]
         flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
-        conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind)
+        # a zero of another type may be any channel's own
+        tap = integers.shape[1] if signal.stream.type.bipolar else 1
+        conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind, tap)
         result = _dot(build, node, replace(signal, port=port), conv, per_output)
     if any(pads):
         build.say(f"padded with {pad_value}" if pad_value else "padded with zeros, which add nothing")

@@ -77,7 +77,8 @@ def fracnet_design(net: FoldedTrunk, name: str) -> Design:
     port = build.open_input(stream)
     port, kernel = build.add("thermometer", _thermometer(stream, net.counts), port)
     port, kernel = build.add("conv1_window", Windows(kernel.outputs[0], (3, 3), pads=PADS), port)
-    port, kernel = build.add("conv1", Dot(kernel.outputs[0], _flat(net.first_weights), BIPOLAR), port)
+    flat, channels = _flat(net.first_weights), net.first_weights.shape[1]
+    port, kernel = build.add("conv1", Dot(kernel.outputs[0], flat, BIPOLAR, channels), port)
     # the first trunk is the sums themselves; the first addition puts them on the grid
     grid_bits, trunk = net.grid_bits, kernel.outputs[0]
     for number, (stage, kind) in enumerate(zip(net.stages, net.trunk_types[1:], strict=True), 1):
@@ -111,7 +112,7 @@ def _stage(
     port, kernel = build.add(f"{name}_code", Map(trunk, steps), trunk_port)
     windows = Windows(kernel.outputs[0], (3, 3), (stage.stride, stage.stride), PADS, pad_value=BORDER)
     port, kernel = build.add(f"{name}_window", windows, port)
-    gated = GatedDot(kernel.outputs[0], _flat(stage.weights), stage.gate)
+    gated = GatedDot(kernel.outputs[0], _flat(stage.weights), stage.gate, stage.weights.shape[1])
     port, kernel = build.add(f"{name}_conv", gated, port)
     port, kernel = build.add(f"{name}_rprelu", Bend(kernel.outputs[0], stage.branch, stage.branch_type), port)
     (branch,) = kernel.outputs

@@ -29,7 +29,8 @@ def lower_groups(
     for (branch, stream), own in zip(branches, np.split(weights, groups), strict=True):
         window_port, window = build.add(f"{name}_window", replace(windows, source=stream), branch)
         flat = own.transpose(0, 2, 3, 1).reshape(len(own), -1)
-        unit_port, unit = build.add(name, Dot(window.outputs[0], flat, kind), window_port)
+        tap = own.shape[1] if stream.type.bipolar else 1
+        unit_port, unit = build.add(name, Dot(window.outputs[0], flat, kind, tap), window_port)
         assert isinstance(unit, MatrixVector)
         units.append(unit)
         sums.append((unit_port, unit.outputs[0]))

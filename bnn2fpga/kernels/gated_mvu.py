@@ -9,10 +9,9 @@ from typing import Self
 import numpy as np
 
 from bnn2fpga.area import Memory, Parts, rom
+from bnn2fpga.binary_mvu import BinaryMvu
 from bnn2fpga.ir import BIPOLAR, Ints, IntType
 from bnn2fpga.layers import GatedDot, Layer
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.rtl.popcount import Popcount
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
 
 CODES = IntType(2)
@@ -20,7 +19,7 @@ CODES_AND_BORDER = IntType(3, signed=True)
 
 
 @dataclass(frozen=True, eq=False)
-class GatedMvu(MatrixVector):
+class GatedMvu(BinaryMvu):
     """Bipolar weights times 2-bit codes, see `layers.GatedDot`; both bits in the same pass.
 
     The accumulator is the result itself, 2 * M + (L where M >= gates, else 0). The second pass of the
@@ -37,7 +36,9 @@ class GatedMvu(MatrixVector):
     def implements(cls, layer: Layer) -> Self | None:
         if not isinstance(layer, GatedDot) or layer.source.type not in (CODES, CODES_AND_BORDER):
             return None
-        return cls(layer.source.shape, layer.source.type, layer.weights, BIPOLAR, gates=layer.gates)
+        return cls(
+            layer.source.shape, layer.source.type, layer.weights, BIPOLAR, tap=layer.tap, gates=layer.gates
+        )
 
     @property
     def masked(self) -> bool:
@@ -66,8 +67,8 @@ class GatedMvu(MatrixVector):
         return 2 * high + np.where(high >= self.gates, low, 0)
 
     @property
-    def popcounts(self) -> tuple[Popcount, ...]:
-        return (Popcount(self.simd, self.masked),)
+    def halves(self) -> bool:
+        return self.mask != "lanes"
 
     @property
     def sums(self) -> int:
@@ -75,10 +76,9 @@ class GatedMvu(MatrixVector):
 
     @property
     def parts(self) -> Parts:
-        inputs = Popcount(self.simd, masked=True).luts if self.masked else 0
         gates = self.pe * self.gate_table_bits
         gate = "constant gates" if self.row_folds == 1 else "gates"
-        return {**super().parts, "border": inputs, gate: gates}
+        return {**super().parts, gate: gates}
 
     @property
     def memories(self) -> tuple[Memory, ...]:

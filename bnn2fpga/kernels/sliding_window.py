@@ -291,7 +291,8 @@ class SlidingWindow(Kernel):
             "phases": 2 * self.length_bits * self.phases,
             "steps": self.length_bits,
             "places": self.row_bits + self.beat_bits + self.address_bits,
-            "padded": self.outputs[0].bits if any(self.pads) else 0,
+            # other borders are the output register's set or reset
+            "padded": self.lanes if self.source_type.bipolar and not self.output_type.bipolar else 0,
             "wrapped": self.address_bits if self.words & (self.words - 1) else 0,
         }
 

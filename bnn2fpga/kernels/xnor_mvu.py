@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
+from bnn2fpga.binary_mvu import BinaryMvu
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.layers import Dot, Layer
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.rtl.popcount import Popcount
 
 
 @dataclass(frozen=True, eq=False)
-class XnorMvu(MatrixVector):
+class XnorMvu(BinaryMvu):
     """Bipolar weights times bipolar or ternary inputs.
 
     Bipolar inputs: the accumulator is the popcount of equal bits, 0..K, and the dot product is
@@ -29,7 +28,7 @@ class XnorMvu(MatrixVector):
             return None
         if layer.source.type not in (BIPOLAR, TERNARY):
             return None
-        return cls(layer.source.shape, layer.source.type, layer.weights, BIPOLAR)
+        return cls(layer.source.shape, layer.source.type, layer.weights, BIPOLAR, tap=layer.tap)
 
     @property
     def masked(self) -> bool:
@@ -45,5 +44,9 @@ class XnorMvu(MatrixVector):
         return (1, 0) if self.masked else (2, -self.columns)
 
     @property
-    def popcounts(self) -> tuple[Popcount, ...]:
-        return (Popcount(self.simd, self.masked),)
+    def halves(self) -> bool:
+        return self.mask == "pairs"
+
+    @property
+    def rom_weights(self) -> Ints:
+        return -self.weights if self.masked else self.weights

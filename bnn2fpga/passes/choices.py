@@ -12,8 +12,8 @@ import numpy.typing as npt
 from bnn2fpga.area import Resources, fifo
 from bnn2fpga.ir import Design, Edge, Node, Stream
 from bnn2fpga.kernel import Kernel
-from bnn2fpga.passes.fifos import SMALLEST
 from bnn2fpga.passes.widths import converters, without_converters
+from bnn2fpga.steady import SMALLEST
 
 Amounts = npt.NDArray[np.float64]
 """LUTs, those used as memory, flip-flops and block RAM: what a folding is limited by."""

@@ -12,7 +12,7 @@ from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.layers import Regroup
-from bnn2fpga.passes.fifos import SMALLEST
+from bnn2fpga.steady import SMALLEST
 
 
 def without_converters(design: Design) -> tuple[tuple[Node, ...], tuple[Edge, ...]]:

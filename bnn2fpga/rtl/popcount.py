@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Literal
 
 from bnn2fpga.codegen import render
 
 COUNTERS = "counters_.sv"
 """The modules that the 7-series body instantiates."""
+
+Mask = Literal["", "lanes", "pairs"]
+"""Which lanes are valid or not of their own: none, each, or two together."""
+FIRST = {"": ("agree", 3, 2), "lanes": ("agreevalid", 2, 2), "pairs": ("agreepair", 2, 1)}
+"""Of each mask the cells that XNOR: their name, how many lanes they take, and their LUTs."""
 
 
 def counters() -> str:
@@ -25,15 +31,20 @@ def counters() -> str:
 
 @dataclass(frozen=True)
 class Popcount:
-    """How many of `bits` lanes agree; with `masked`, of those that are valid."""
+    """How many of `bits` lanes agree.
+
+    With a mask of "lanes", how many of those that are valid. With one of "pairs" lanes 0 and 1, 2 and 3, …
+    are valid together, and a pair that is not counts 1: half of its lanes, so that twice the count less all
+    lanes is the dot product in which it is zero. That takes no LUT more than if all were valid.
+    """
 
     bits: int
-    masked: bool = False
+    mask: Mask = ""
 
     @property
     def name(self) -> str:
         """Of the module; no `c_name` ends in an underscore."""
-        return f"{'masked' if self.masked else 'xnor'}_popcount_{self.bits}_"
+        return f"{self.mask or 'xnor'}_popcount_{self.bits}_"
 
     @property
     def output_bits(self) -> int:
@@ -58,7 +69,12 @@ class Popcount:
     @cached_property
     def heap(self) -> Heap:
         """The circuit of the 7-series body."""
-        return compressed(self.bits, 2 if self.masked else 3)
+        return compressed(self.bits, self.mask)
+
+    @property
+    def half(self) -> int:
+        """One lane of every pair, as a word of all lanes."""
+        return sum(1 << lane for lane in range(0, self.bits, 2))
 
     def render(self, primitives: bool) -> str:
         """The module: of LUT and CARRY4 cells, or one that simulates fast and is good for any device."""
@@ -138,13 +154,15 @@ SEVEN = 6
 """Bits from which a counter of seven is worth its two LUT."""
 
 
-def compressed(bits: int, group: int) -> Heap:
-    """The circuit that counts `bits` lanes, of which `group` fit into two LUT6."""
+@cache  # folding asks for the same sizes thousands of times
+def compressed(bits: int, mask: Mask) -> Heap:
+    """The circuit that counts `bits` lanes."""
     heap = Heap()
+    name, group, luts = FIRST[mask]
     for start in range(0, bits, group):
         lanes = tuple(str(lane) for lane in range(start, min(start + group, bits)))
-        outputs = 1 if len(lanes) == 1 else 2
-        heap.add(f"agree{len(lanes)}", lanes, outputs, outputs, 1)
+        outputs = min(len(lanes), 2)
+        heap.add(f"{name}{len(lanes)}_", lanes, outputs, min(outputs, luts), 1)
     while heap.height > 2:
         if heap.height >= SEVEN:
             _count_sevens(heap)

@@ -19,7 +19,7 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     check_names(design)
     # no kernel's name ends in an underscore
     files = {
-        "fifo_.sv": render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH),
+        "fifo_.sv": render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=primitives),
         "top_.sv": render("rtl/top.sv.j2", design=design),
     }
     popcounts: set[Popcount] = set()
@@ -32,6 +32,6 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         popcounts |= set(kernel.popcounts)
     for popcount in popcounts:
         files[f"{popcount.name}.sv"] = popcount.render(primitives)
-    if primitives:
+    if primitives and popcounts:
         files[COUNTERS] = counters()
     return Project({f"{FOLDER}/{name}": text for name, text in files.items()})

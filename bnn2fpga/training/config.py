@@ -15,10 +15,10 @@ class TrainConfig(BaseModel):
 
     `model` and its `parameters` name a network of `training.models`. Training is Adam on cross entropy with
     label `smoothing`. The first `float_epochs` train real weights under binary activations, the rest binary
-    weights; each phase has its own schedule. `clip` is the limit of adaptive gradient clipping. The first
-    `calibrate` images set gains and shifts before training. `shift` and `flip` augment the images: moved by
-    up to so many pixels, mirrored. `teacher` is the folder of another run, whose scores, softened by
-    `temperature`, have the share `teacher_weight` of the loss.
+    weights; each phase has its own schedule, whose first `warmup` steps raise the rate from 0. `clip` is the
+    limit of adaptive gradient clipping. The first `calibrate` images set gains and shifts before training.
+    `shift` and `flip` augment the images: moved by up to so many pixels, mirrored. `teacher` is the folder of
+    another run, whose scores, softened by `temperature`, have the share `teacher_weight` of the loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +31,7 @@ class TrainConfig(BaseModel):
     batch: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["cosine", "linear"] = "cosine"
+    warmup: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float | None = Field(default=None, gt=0)
     smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -16,8 +16,11 @@ from torch.nn import functional as F
 
 from bnn2fpga.training.layers import (
     BinaryConv2d,
+    Folded,
     Sign,
     UnsignedActQuant,
+    at_least,
+    at_most,
     on_grid,
     power_of_two,
 )
@@ -108,31 +111,89 @@ class FractionalConv2d(BinaryConv2d):
         self.deviation = math.sqrt(9 * in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.scaled(self.gated_sums(x))
+        folded = self._current()
+        return self.scaled(self.gated_sums(x, folded), folded)
 
-    def gated_sums(self, x: Tensor) -> Tensor:
+    def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
         """2 * M + (L where M > delta, else 0)."""
         u = x / self.beta + self.bias_in
-        high = self.high(u)
-        high_sums = self.sums(high)
-        # the same numbers; while training a product is several times faster than where
-        outer = u - THIRDS * high.detach() if self.training else torch.where(u >= 0, u - THIRDS, u + THIRDS)
-        low_sums = self.sums(self.low(outer))
         limit = self.delta * self._sum_deviation()
-        opened = (high_sums > limit).to(x.dtype)
-        if self.training:
-            soft = torch.sigmoid((high_sums - limit) * (STEEPNESS / self._sum_deviation()))
-            opened = opened + soft - soft.detach()
-        return 2 * high_sums + opened * low_sums
+        if self.training:  # the same numbers, in fewer passes
+            sums = self.sums(_TwoSigns.apply(u), folded)
+            return _Gate.apply(sums, limit, STEEPNESS / self._sum_deviation())
+        outer = torch.where(u >= 0, u - THIRDS, u + THIRDS)
+        high_sums, low_sums = self.sums(self.high(u), folded), self.sums(self.low(outer), folded)
+        return 2 * high_sums + (high_sums > limit).to(x.dtype) * low_sums
 
-    def sums(self, x: Tensor) -> Tensor:
-        if self.float_weights:
-            return super().sums(x)
+    def sums(self, x: Tensor, folded: Folded) -> Tensor:
+        if self.float_weights or self.training:
+            return super().sums(x, folded)
         return QuantConv2d.forward(self, x)
 
     def _sum_deviation(self) -> float:
         """Standard deviation of M: the square root of its terms, or 1 with standardized weights."""
         return 1.0 if self.float_weights else self.deviation
+
+
+class _TwoSigns(torch.autograd.Function):  # type: ignore[misc]
+    """(N, ...) to the high signs, then the low ones, (2 * N, ...); gradients pass as those of `Sign`."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        both = u.new_empty(2 * len(u), *u.shape[1:])
+        high, low = both.chunk(2)
+        torch.ge(u, 0.0, out=high).mul_(2).sub_(1)
+        outer = torch.add(u, high, alpha=-THIRDS)
+        torch.ge(outer, 0.0, out=low).mul_(2).sub_(1)
+        ctx.save_for_backward(u, outer)
+        return both
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        u, outer = ctx.saved_tensors
+        high, low = grad.chunk(2)
+        return at_most(u.abs(), 1.0).mul_(high).addcmul_(at_most(outer.abs(), 1.0), low)
+
+
+class _Gate(torch.autograd.Function):  # type: ignore[misc]
+    """Sums of high signs, then of low ones, (2 * N, ...), to 2 * high + (low where high > limit, else 0).
+
+    For the gradient a sigmoid stands in for the gate.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, sums: Tensor, limit: Tensor, steepness: float) -> Tensor:
+        high, low = sums.chunk(2)
+        opened = torch.gt(high, limit, out=torch.empty_like(high))
+        ctx.save_for_backward(sums, limit, opened)
+        ctx.steepness = steepness
+        return torch.add(opened * low, high, alpha=2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        sums, limit, opened = ctx.saved_tensors
+        high, low = sums.chunk(2)
+        soft = torch.sigmoid_((high - limit).mul_(ctx.steepness))
+        # the sigmoid's derivative is soft * (1 - soft)
+        by_gate = torch.addcmul(soft, soft, soft, value=-1).mul_(low).mul_(grad).mul_(ctx.steepness)
+        by_limit = -by_gate.sum((0, 2, 3)).view_as(limit)
+        return torch.cat([by_gate.add_(grad, alpha=2), grad * opened]), by_limit, None
+
+
+class _Bend(torch.autograd.Function):  # type: ignore[misc]
+    """x where it is positive, slope (C,) times x elsewhere; PyTorch's own gradient is slow on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return F.prelu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        by_slope = (grad * x.clamp_max(0)).sum((0, 2, 3))
+        slope = slope.view(1, -1, 1, 1)
+        return grad * at_least(x, 0.0).mul_(1 - slope).add_(slope), by_slope
 
 
 class RPReLU(nn.Module):  # type: ignore[misc]
@@ -169,8 +230,5 @@ class RPReLU(nn.Module):  # type: ignore[misc]
             self._folded() if self.training else (self.folded_before, self.folded_slope, self.folded_behind)
         )
         moved = x + before.view(1, -1, 1, 1)
-        if self.training:  # prelu's gradient is slow on a CPU
-            bent = F.relu(moved) - slope.view(1, -1, 1, 1) * F.relu(-moved)
-        else:
-            bent = F.prelu(moved, slope)
+        bent = _Bend.apply(moved, slope) if self.training else F.prelu(moved, slope)
         return bent + behind.view(1, -1, 1, 1)

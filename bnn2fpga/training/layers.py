@@ -90,17 +90,29 @@ def power_of_two(value: Tensor) -> Tensor:
     """Each value moved to +-2^k, nearest in the exponent; the gradient passes straight through."""
     polarity = torch.where(value < 0, -1.0, 1.0)
     exponent = value.detach().abs().clamp(2.0**MIN_EXPONENT, 2.0**MAX_EXPONENT).log2().round()
-    return _straight_through(polarity * torch.exp2(exponent), value)
+    return _StraightThrough.apply(polarity * torch.exp2(exponent), value)
 
 
 def on_grid(value: Tensor, step: float = SHIFT_GRID) -> Tensor:
     """Each value moved to the nearest multiple of step; the gradient passes straight through."""
-    return _straight_through((value.detach() / step + 0.5).floor() * step, value)
+    return _StraightThrough.apply((value.detach() / step).add_(0.5).floor_().mul_(step), value)
 
 
-def _straight_through(snapped: Tensor, value: Tensor) -> Tensor:
-    """Exactly snapped going forward, value going backward."""
-    return snapped + (value - value.detach())
+class _StraightThrough(torch.autograd.Function):  # type: ignore[misc]
+    """The first tensor going forward; the gradient is the second one's."""
+
+    @staticmethod
+    def forward(ctx: Any, snapped: Tensor, value: Tensor) -> Tensor:
+        return snapped
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        return None, grad
+
+
+def _signs(value: Tensor) -> Tensor:
+    """+-1 (0 gives +1); the gradient passes straight through."""
+    return _StraightThrough.apply(at_least(value.detach(), 0.0).mul_(2).sub_(1), value)
 
 
 class Folded(NamedTuple):
@@ -166,23 +178,26 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, ...) to (N, out, ...), as the base layer."""
-        return self.scaled(self.sums(x))
+        folded = self._current()
+        return self.scaled(self.sums(x, folded), folded)
 
-    def sums(self, x: Tensor) -> Tensor:
-        """The products of the binary weights, or of the standardized ones, summed up."""
-        return (
-            self.inner_forward_impl(x, self._standardized(), None)
-            if self.float_weights
-            else super().forward(x)
-        )
+    def sums(self, x: Tensor, folded: Folded) -> Tensor:
+        """The products of the binary weights, or of the standardized ones, summed up.
 
-    def scaled(self, sums: Tensor) -> Tensor:
+        While training one pass over the weights does what Brevitas does in several.
+        """
+        if self.float_weights:
+            return self.inner_forward_impl(x, folded.weight, None)
+        if self.training:
+            return self.inner_forward_impl(x, _signs(folded.weight), None)
+        return super().forward(x)
+
+    def scaled(self, sums: Tensor, folded: Folded) -> Tensor:
         """The sums with the gain and the shift of their channel."""
         if self.float_weights:
             return self._float_scaled(sums)
-        _, scale, shift = self._current()
-        y = sums * scale
-        return y if self.output_scale is not None else y + shift
+        y = sums * folded.scale
+        return y if self.output_scale is not None else y + folded.shift
 
     def _standardized(self) -> Tensor:
         return standardize(self.weight, self.gamma) if self.standardized else self.weight
@@ -267,12 +282,22 @@ class _SignSte(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return (x >= 0).to(x.dtype).mul_(2).sub_(1)
+        return at_least(x, 0.0).mul_(2).sub_(1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return grad * (x.abs() <= 1)
+        return grad * at_most(x.abs(), 1.0)
+
+
+def at_least(x: Tensor, limit: Tensor | float) -> Tensor:
+    """1 where x >= limit, else 0, of x's type; on a CPU faster than to compare and to convert."""
+    return torch.ge(x, limit, out=torch.empty_like(x))
+
+
+def at_most(x: Tensor, limit: Tensor | float) -> Tensor:
+    """1 where x <= limit, else 0, of x's type."""
+    return torch.le(x, limit, out=torch.empty_like(x))
 
 
 class SignPool(nn.Module):  # type: ignore[misc]

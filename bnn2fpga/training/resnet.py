@@ -14,7 +14,8 @@ from bnn2fpga.training.layers import BinaryConv2d, pixels
 STAGES = 3
 """The first half block of all but the first stage halves the image and doubles the channels."""
 FEATURE_GAIN = 4.0
-"""Of the averages over the last images, whose deviation is small: the last layer learns faster so."""
+"""Of averages over the last images where the trunk's variance is 1: their deviation is small, and the last
+layer learns faster so."""
 POOLED_DEVIATION = 0.7
 """What 2x2 averaging leaves of the trunk's standard deviation, about."""
 
@@ -96,8 +97,10 @@ class FracResNet(nn.Module):  # type: ignore[misc]
                 variance += alpha**2
                 inputs = outputs
         self.halves = nn.Sequential(*blocks)
+        deviation = 1.0 if norm else math.sqrt(variance)
+        self.feature_gain = 2.0 ** round(math.log2(FEATURE_GAIN / deviation))
         self.linear = nn.Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.start(self.first(self.thermometer(self.pixels(images))))
-        return self.linear(FEATURE_GAIN * F.adaptive_avg_pool2d(self.halves(x), 1).flatten(1))
+        return self.linear(self.feature_gain * F.adaptive_avg_pool2d(self.halves(x), 1).flatten(1))

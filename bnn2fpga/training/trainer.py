@@ -126,7 +126,7 @@ class _Run:
         total = torch.zeros(())
         for step, chosen in enumerate(batches):
             for settings in self.optimizer.param_groups:
-                settings["lr"] = self._rate(number, step / len(batches))
+                settings["lr"] = self._rate(number, step, len(batches))
             images, labels = self._batch(chosen)
             with torch.autocast("cuda", enabled=group.device.type == "cuda"):
                 loss = self._loss(self.shared(images), images, labels)
@@ -146,14 +146,15 @@ class _Run:
         set_float_weights(self.net, False)
         return float(total) / len(batches)
 
-    def _rate(self, number: int, part: float) -> float:
-        """The learning rate in the given part of an epoch; each phase goes from the full rate to 0."""
+    def _rate(self, number: int, step: int, steps: int) -> float:
+        """The learning rate of a step, from 0, of an epoch of `steps`; each phase ends near 0."""
         config = self.config
         start = config.float_epochs if number > config.float_epochs else 0
         end = config.epochs if number > config.float_epochs else config.float_epochs
-        done = (number - 1 - start + part) / max(1, end - start)
+        gone = (number - 1 - start) * steps + step
+        done = gone / (steps * max(1, end - start))
         fall = (1 + math.cos(math.pi * done)) / 2 if config.schedule == "cosine" else 1 - done
-        return config.learning_rate * fall
+        return config.learning_rate * fall * min(1.0, (gone + 1) / (config.warmup + 1))
 
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """This process's part of a batch, augmented; every process draws the same random numbers."""

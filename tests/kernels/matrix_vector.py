@@ -19,10 +19,22 @@ from tests.contract import KernelContract, random_steps, random_values
 OUTPUTS = (BIPOLAR, IntType(2), IntType(4, signed=True))
 
 
-def dot_layer(source: IntType, weight: IntType, shape: tuple[int, int, int], seed: int) -> Dot:
+def dot_layer(source: IntType, weight: IntType, shape: tuple[int, int, int], seed: int, tap: int = 1) -> Dot:
     """A layer of random weights; `shape` is pixels, rows, columns."""
     pixels, rows, columns = shape
-    return Dot(Stream((pixels, columns), source), random_values(weight, (rows, columns), seed), weight)
+    return Dot(Stream((pixels, columns), source), random_values(weight, (rows, columns), seed), weight, tap)
+
+
+def taps(columns: int) -> st.SearchStrategy[int]:
+    """Channels of a pixel, of which there are whole ones in so many inputs."""
+    return st.sampled_from([tap for tap in range(1, columns + 1) if columns % tap == 0])
+
+
+def with_borders(x: Ints, inside: Ints, tap: int, border: int) -> Ints:
+    """`inside` where the first channel of a pixel in `x` is not `border`, which fills the others."""
+    pixels = inside.reshape(*x.shape[:-1], -1, tap)
+    first = x.reshape(pixels.shape)[..., :1]
+    return np.where(first == border, border, pixels).astype(x.dtype).reshape(x.shape)
 
 
 def dot_layers(
@@ -109,5 +121,7 @@ __all__ = [
     "flat",
     "slow_dot",
     "slow_steps",
+    "taps",
     "unit",
+    "with_borders",
 ]

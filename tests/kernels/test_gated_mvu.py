@@ -15,35 +15,42 @@ from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.gated_mvu import CODES, CODES_AND_BORDER, GatedMvu
 from bnn2fpga.layers import GatedDot
 from tests.contract import random_steps, random_values
-from tests.kernels.matrix_vector import OUTPUTS, MatrixVectorContract
+from tests.kernels.matrix_vector import OUTPUTS, MatrixVectorContract, taps, with_borders
 
 CODE_TYPES = (CODES, CODES_AND_BORDER)
 
 
 def codes(kernel: Kernel, seed: int) -> np.ndarray:
-    """Random codes; -1 is the only negative one."""
+    """Random codes; -1 is the only negative one, and fills whole taps."""
+    assert isinstance(kernel, GatedMvu)
     (stream,) = kernel.inputs
-    return np.maximum(random_values(stream.type, (3, *stream.shape), seed), -1)
+    x = np.maximum(random_values(stream.type, (3, *stream.shape), seed), -1)
+    return with_borders(x, np.where(x < 0, 0, x), kernel.tap, -1)
 
 
-def gated(border: bool, rows: int, columns: int, seed: int) -> GatedDot:
+def gated(border: bool, rows: int, columns: int, seed: int, tap: int = 1) -> GatedDot:
     """Gates around 0, where sums gather; some never open, some always do."""
     random = np.random.default_rng(seed)
     gates = random.integers(-3, 4, rows)
     gates[random.random(rows) < 0.2] = random.choice([-(10**6), 10**6])
     weights = random_values(BIPOLAR, (rows, columns), seed)
-    return GatedDot(Stream((2, columns), CODE_TYPES[border]), weights, gates)
+    return GatedDot(Stream((2, columns), CODE_TYPES[border]), weights, gates, tap)
 
 
 def gated_layers(rows: tuple[int, ...], columns: tuple[int, ...]) -> st.SearchStrategy[GatedDot]:
+    shapes = st.sampled_from(columns).flatmap(lambda k: st.tuples(st.just(k), taps(k)))
     return st.builds(
-        gated, st.booleans(), st.sampled_from(rows), st.sampled_from(columns), st.integers(0, 999)
+        lambda border, row, shape, seed: gated(border, row, shape[0], seed, shape[1]),
+        st.booleans(),
+        st.sampled_from(rows),
+        shapes,
+        st.integers(0, 999),
     )
 
 
 class TestContract(MatrixVectorContract):
     layers = gated_layers((1, 4, 6), (1, 6, 27, 72))
-    always = (gated(False, 6, 70, 1), gated(True, 6, 144, 2))
+    always = (gated(False, 6, 70, 1), gated(True, 6, 144, 2), gated(True, 6, 144, 3, 16))
 
     def variants(self, layer: GatedDot) -> Iterator[Kernel]:
         kernel = implement(layer)

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
+from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
 from bnn2fpga.layers import Dot
-from tests.contract import random_values, run_cpp, side_by_side
+from tests.contract import FRAMES, random_values, run_cpp, side_by_side
 from tests.kernels.matrix_vector import (
     OUTPUTS,
     MatrixVectorContract,
@@ -23,19 +24,38 @@ from tests.kernels.matrix_vector import (
     flat,
     slow_dot,
     slow_steps,
+    taps,
     unit,
+    with_borders,
 )
 
 TYPES = st.sampled_from([(BIPOLAR, BIPOLAR), (TERNARY, BIPOLAR)])
 MEANING = settings(max_examples=60, deadline=None)
 
 
+def padded(layer: Dot) -> st.SearchStrategy[Dot]:
+    """The layer as one of pixels of some channels, of which all are zeros or none."""
+    return taps(layer.source.channels).map(lambda tap: replace(layer, tap=tap))
+
+
+def signs(kernel: XnorMvu, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Random inputs; zeros fill whole taps."""
+    x = random_values(kernel.source_type, shape, seed)
+    return with_borders(x, random_values(BIPOLAR, shape, seed + 1), kernel.tap, 0) if kernel.tap > 1 else x
+
+
 class TestContract(MatrixVectorContract):
-    layers = dot_layers(TYPES, (1, 6, 12, 27, 70, 144), (1, 4, 6))
+    layers = dot_layers(TYPES, (1, 6, 12, 27, 70, 144), (1, 4, 6)).flatmap(padded)
     always = (
         dot_layer(BIPOLAR, BIPOLAR, (2, 6, 144), 1),
         dot_layer(TERNARY, BIPOLAR, (1, 4, 70), 2),
+        dot_layer(TERNARY, BIPOLAR, (1, 4, 144), 3, 16),
+        dot_layer(TERNARY, BIPOLAR, (1, 4, 144), 4, 48),
     )
+
+    def inputs_of(self, kernel: Kernel, seed: int) -> list[np.ndarray]:
+        assert isinstance(kernel, XnorMvu)
+        return [signs(kernel, (FRAMES, *kernel.source_shape), seed)]
 
 
 @MEANING

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.rtl.popcount import COUNTERS, Popcount, counters
+from bnn2fpga.rtl.popcount import COUNTERS, Mask, Popcount, counters
 from bnn2fpga.tools.yosys import cell_models
 
 WIDTHS = [*range(1, 17), 27, 32, 36, 63, 64, 65, 100, 128, 300, 512]
@@ -34,7 +34,7 @@ module bench;
     reg [{bits - 1}:0] x, w, valid;
     wire [{count.output_bits - 1}:0] count;
     {count.name} dut (
-        .clk(clk), .en(en), .x(x), .w(w){", .valid(valid)" if count.masked else ""}, .count(count));
+        .clk(clk), .en(en), .x(x), .w(w){", .valid(valid)" if count.mask else ""}, .count(count));
     initial begin
 {drive}    end
 endmodule
@@ -43,22 +43,25 @@ endmodule
 
 @needs_icarus
 @needs_yosys
-@pytest.mark.parametrize("masked", [False, True])
-def test_both_bodies_count(masked: bool, tmp_path: Path) -> None:
-    for bits in WIDTHS:
-        count, random = Popcount(bits, masked), np.random.default_rng(bits)
+@pytest.mark.parametrize("mask", ["", "lanes", "pairs"])
+def test_both_bodies_count(mask: Mask, tmp_path: Path) -> None:
+    for bits in (bits for bits in WIDTHS if mask != "pairs" or bits % 2 == 0):
+        count, random = Popcount(bits, mask), np.random.default_rng(bits)
         drawn = [int.from_bytes(random.bytes(64), "little") % (1 << bits) for _ in range(3 * CLOCKS)]
-        words = x, w, valid = drawn[::3], drawn[1::3], drawn[2::3]
+        x, w, valid = drawn[::3], drawn[1::3], drawn[2::3]
+        if mask == "pairs":
+            valid = [3 * (word & count.half) for word in valid]
         x[0], w[0], valid[0] = 0, 0, (1 << bits) - 1
         enabled = [int(step < 20 or random.random() < 0.7) for step in range(CLOCKS)]
         passing: list[int] = []
         expected = []
         for a, b, c, e in zip(x, w, valid, enabled, strict=True):
             if e:
-                passing.append((~(a ^ b) & ((1 << bits) - 1) & (c if masked else -1)).bit_count())
+                agree = (~(a ^ b) & ((1 << bits) - 1) & (c if mask else -1)).bit_count()
+                passing.append(agree + ((bits - c.bit_count()) // 2 if mask == "pairs" else 0))
             expected.append(passing[-count.stages] if len(passing) >= count.stages else None)
         for primitives in (False, True):
-            (tmp_path / "bench.v").write_text(bench(count, *words, enabled))
+            (tmp_path / "bench.v").write_text(bench(count, x, w, valid, enabled))
             (tmp_path / "count.sv").write_text(count.render(primitives))
             (tmp_path / COUNTERS).write_text(counters())
             sources = ["bench.v", "count.sv", *([COUNTERS, str(cell_models())] if primitives else [])]
@@ -68,19 +71,27 @@ def test_both_bodies_count(masked: bool, tmp_path: Path) -> None:
             found = printed.stdout.split()
             assert len(found) == CLOCKS
             for have, want in zip(found, expected, strict=True):
-                assert want is None or have == str(want), (bits, masked, primitives)
+                assert want is None or have == str(want), (bits, mask, primitives)
 
 
 @needs_yosys
-@pytest.mark.parametrize(("bits", "masked"), [*product([3, 6, 9, 18], [False]), *product([4, 12], [True])])
-def test_both_bodies_are_proven_equal(bits: int, masked: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bits", "mask"),
+    [*product([3, 6, 9, 18], [""]), *product([4, 12], ["lanes"]), *product([2, 6, 14], ["pairs"])],
+)
+def test_both_bodies_are_proven_equal(bits: int, mask: Mask, tmp_path: Path) -> None:
     """Whatever passes in `stages` enabled clocks from any state, the counts are the same.
 
-    18 lanes, and 12 that are masked, need counters of seven.
+    18 lanes, 12 that are masked, and 14 in pairs need counters of seven.
     """
-    count = Popcount(bits, masked)
+    count = Popcount(bits, mask)
     for name, primitives in (("gold", False), ("gate", True)):
-        (tmp_path / f"{name}.sv").write_text(count.render(primitives).replace(count.name, name))
+        text = count.render(primitives).replace(count.name, name)
+        if mask == "pairs":
+            pairs = ", ".join(f"pair[{lane // 2}]" for lane in reversed(range(bits)))
+            text = text.replace(f"[{bits - 1}:0] valid", f"[{bits // 2 - 1}:0] pair")
+            text = text.replace(");", f");\n    wire [{bits - 1}:0] valid = {{{pairs}}};", 1)
+        (tmp_path / f"{name}.sv").write_text(text)
     (tmp_path / COUNTERS).write_text(counters())
     script = (
         f"read_verilog -sv gold.sv gate.sv {COUNTERS}; read_verilog {cell_models()}; "
@@ -117,5 +128,6 @@ def test_counters_are_proven(name: str, weights: list[int], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("bits", "most"), [(32, 1.2), (64, 1.1), (128, 1.1), (512, 1.05), (1024, 1.05)])
-def test_luts_a_bit(bits: int, most: float) -> None:
-    assert Popcount(bits).luts / bits <= most
+@pytest.mark.parametrize("mask", ["", "pairs"])
+def test_luts_a_bit(mask: Mask, bits: int, most: float) -> None:
+    assert Popcount(bits, mask).luts / bits <= most

@@ -9,7 +9,7 @@ from bnn2fpga.errors import BuildError
 from bnn2fpga.ir import BIPOLAR, Stream
 from bnn2fpga.layers import Copies
 from bnn2fpga.rtl.project import rtl_project
-from tests.kernels.designs import chain, dense_net
+from tests.kernels.designs import chain, dense_net, dot
 
 
 @pytest.mark.parametrize("name", ["top_.sv", "fifo_.sv", "xnor_popcount_1_.sv"])
@@ -19,9 +19,11 @@ def test_generated_text(name: str, snapshot: SnapshotAssertion) -> None:
 
 def test_kernels_of_any_name_have_files_of_their_own() -> None:
     names = ("top", "fifo", "counters")
-    design = chain("line", Stream((6,), BIPOLAR), *((name, lambda s, _: Copies(s, 1)) for name in names))
-    files = rtl_project(design, primitives=True).files
-    assert sorted(files) == [f"rtl/{name}.sv" for name in sorted((*names, "counters_", "fifo_", "top_"))]
+    forks = ((name, lambda s, _: Copies(s, 1)) for name in names)
+    design = chain("line", Stream((6,), BIPOLAR), *forks, dot("unit", 2, 0))
+    files = [name for name in rtl_project(design, primitives=True).files if name.endswith(".sv")]
+    kernels = (*names, "unit", "xnor_popcount_1_", "counters_", "fifo_", "top_")
+    assert sorted(files) == sorted(f"rtl/{name}.sv" for name in kernels)
 
 
 def test_a_kernel_that_is_named_as_its_design_is_refused() -> None:

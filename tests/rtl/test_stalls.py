@@ -28,15 +28,17 @@ def with_pauses(files: dict[str, str]) -> Project:
     """FIFOs that at random say that they are full, or empty."""
     text = files["rtl/fifo_.sv"]
     for old, new in (
-        ("    wire push, pop;\n", "    wire push, pop;\n" + PAUSING),
+        ("    wire push = ", PAUSING + "    wire push = "),
+        ("in_ready = room;", "in_ready = room && takes;"),
         ("in_ready = count != DEPTH;", "in_ready = count != DEPTH && takes;"),
         ("out_valid = count != 0;", "out_valid = count != 0 && gives;"),
-        ("out_valid = full;", "out_valid = full && gives;"),
         ("pop = count != 0 && (!full || out_ready);", "pop = count != 0 && (!full || (out_ready && gives));"),
         ("full <= pop || (full && !out_ready);", "full <= pop || (full && !(out_ready && gives));"),
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
+    assert text.count("out_valid = full;") == 2
+    text = text.replace("out_valid = full;", "out_valid = full && gives;")
     return Project(files | {"rtl/fifo_.sv": text})
 
 

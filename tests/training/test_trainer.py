@@ -187,6 +187,14 @@ def test_schedules_fall_to_nothing(tmp_path: Path, schedule: str) -> None:
     assert rates == sorted(rates, reverse=True) and rates[0] <= 1e-2 and rates[-1] < 2e-3
 
 
+def test_the_rate_rises_for_some_steps(tmp_path: Path) -> None:
+    _, plain = train(settings(epochs=2), stripes(), tmp_path / "plain")
+    _, warm = train(settings(epochs=2, warmup=999), stripes(), tmp_path / "warm")
+    steps = len(stripes().train_labels) // 16
+    parts = [slow.learning_rate / full.learning_rate for slow, full in zip(warm, plain, strict=True)]
+    assert parts == pytest.approx([steps / 1000, 2 * steps / 1000])
+
+
 def test_gradients_are_limited_unit_by_unit() -> None:
     torch.manual_seed(0)
     weight, bias = nn.Parameter(torch.randn(4, 3, 2)), nn.Parameter(torch.zeros(4))
