@@ -110,7 +110,8 @@ class _Search:
         """The cheapest design of at most `cycles` cycles a frame, if one fits with its FIFOs.
 
         How deep FIFOs must be is known when all foldings are; what they need on top is taken from the limits
-        then, and the program solved again.
+        then, and the program solved again. So a folding of the same cost but with smaller FIFOs may be missed
+        where all others are too large by a few LUTs.
         """
         if self.choices.fastest[1] > cycles:
             return None
