@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from bnn2fpga.area import Parts
-from bnn2fpga.ir import IntType
+from bnn2fpga.ir import IntType, check_folding
 from bnn2fpga.matrix_vector import MatrixVector
 from bnn2fpga.rtl.popcount import Mask, Popcount
 
@@ -17,6 +17,10 @@ class BinaryMvu(MatrixVector):
     """Bipolar weights times signs, of which some can be zeros if they are `masked`; `tap` is as in `Dot`."""
 
     tap: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_folding("tap", self.tap, self.columns, "inputs")
 
     @property
     @abstractmethod
