@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ sys.modules["pynq"].get_rails = lambda: {{"12V": rail, "no sensor": SimpleNamesp
 """
 """A board with one power sensor of 2.5 W; its core is the C++."""
 CLICKS = """
-before = result = whole.children[1].value
+before = whole.children[1].value
 fields[0].click()
 assert drawing[0, 0] == (0 if examples[PICK].reshape(height, width)[0, 0] else white)
 for field in fields[1:]:
@@ -136,8 +137,9 @@ def test_one_after_the_other(tmp_path: Path) -> None:
 def test_your_own_model(tmp_path: Path) -> None:
     shown = execute(OWN, tmp_path)
     assert "all equal: True" in shown
-    for text in ("Conv_1: float weights", "Add_0: joins Conv_1", "refused", "quantized.onnx: 10 kernels"):
+    for text in ("Conv_1: float weights", "Add_0: joins Conv_1", "refused"):
         assert text in shown
+    assert re.search(r"quantized\.onnx: \d+ kernels", shown)
     assert "labels as before" in shown and "did you mean 'pynq-z2'?" in shown
 
 
