@@ -103,10 +103,15 @@ def _short(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Pixels of ranks and tracks: `tops` and `heights` of ranks, `centres` of tracks, the whole's `size`."""
+    """Pixels of ranks and tracks: `tops` and `heights` of ranks, `centres` of tracks, the whole's `size`.
+
+    `kernels` are the design's by name, `slowest` the most cycles of one.
+    """
 
     design: Mapping[str, Any]
     layout: Layout
+    kernels: Mapping[str, Any]
+    slowest: int
     tops: list[float]
     heights: list[float]
     centres: list[float]
@@ -129,19 +134,20 @@ class _Grid:
         tops = [MARGIN + top for top in accumulate((height + GAP for height in heights), initial=0)]
         lefts = list(accumulate((a + b + MARGIN for a, b in zip(left, right, strict=True)), initial=MARGIN))
         centres = [start + half for start, half in zip(lefts, left, strict=False)]
-        return cls(design, layout, tops, heights, centres, (lefts[-1], tops[-1] - GAP + MARGIN))
+        slowest = max(kernel["cycles"] for kernel in design["kernels"])
+        size = (lefts[-1], tops[-1] - GAP + MARGIN)
+        return cls(design, layout, kernels, slowest, tops, heights, centres, size)
 
     def kernel(self, kernel: Mapping[str, Any]) -> Box:
         """A box of two lines for a unit, of one for what only passes data on."""
-        slowest = max(other["cycles"] for other in self.design["kernels"])
         place = self.layout.places[kernel["name"]]
         width, height = _size(kernel)
         unit = _is_unit(kernel)
         text = f"{kernel['kernel']} · {folding_text(kernel['folding'])}" if unit else _glue_text(kernel)
         cycles = f"{kernel['cycles']:,}"
-        kind = ("unit" if unit else "glue") + (" slowest" if kernel["cycles"] == slowest else "")
+        kind = ("unit" if unit else "glue") + (" slowest" if kernel["cycles"] == self.slowest else "")
         tip = f"{kernel['name']}: {text}, {cycles} cycles a frame"
-        busy = kernel["cycles"] / slowest if unit else 0.0
+        busy = kernel["cycles"] / self.slowest if unit else 0.0
         x, y = self.centres[place.track], self._box_top(place, height)
         return Box(_short(kernel["name"]), text, cycles, tip, kind, x, y, width, height, busy)
 
@@ -183,8 +189,8 @@ class _Grid:
 
     def _slack(self, edge: Mapping[str, Any], end: str, place: Place) -> float:
         """How far a box is from the border of its rank."""
-        kernel = next((k for k in self.design["kernels"] if k["name"] == edge[end]), None)
-        height = _size(kernel)[1] if kernel else GLUE_HEIGHT
+        kernel = edge[end]
+        height = GLUE_HEIGHT if kernel is None else _size(self.kernels[kernel])[1]
         return (self.heights[place.rank] - height) / 2
 
 

@@ -76,7 +76,8 @@ def roofline_svg(roofline: Mapping[str, Any]) -> str:
             {
                 "x": mark_x,
                 "y": mark_y,
-                "label_y": mark_y + (36 if crowded and number == 0 else 18),
+                # the first point is never below the second
+                "label_y": mark_y + (-10 if crowded and number == 0 else 18),
                 "left": mark_x > WIDTH / 2,
                 "text": f"{point['name']}: {with_prefix(point['rate'])}OP/s",
             }

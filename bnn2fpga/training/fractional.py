@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from brevitas.core.restrict_val import FloatToIntImplType
-from brevitas.nn import QuantConv2d, QuantIdentity
+from brevitas.nn import QuantIdentity
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -124,11 +124,6 @@ class FractionalConv2d(BinaryConv2d):
         outer = torch.where(u >= 0, u - THIRDS, u + THIRDS)
         high_sums, low_sums = self.sums(self.high(u), folded), self.sums(self.low(outer), folded)
         return 2 * high_sums + (high_sums > limit).to(x.dtype) * low_sums
-
-    def sums(self, x: Tensor, folded: Folded) -> Tensor:
-        if self.float_weights or self.training:
-            return super().sums(x, folded)
-        return QuantConv2d.forward(self, x)
 
     def _sum_deviation(self) -> float:
         """Standard deviation of M: the square root of its terms, or 1 with standardized weights."""
