@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,8 +181,7 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", report.describe(self.pipeline.folded))
         facts = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        needs = [asdict(need) | {"reason": need.reason} for need in fifo_needs(self.pipeline.folded)]
-        _write_json(folder / "estimate.json", facts.as_dict() | {"fifos": needs})
+        _write_json(folder / "estimate.json", report.planned(facts, fifo_needs(self.pipeline.folded)))
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:

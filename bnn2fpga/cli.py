@@ -30,7 +30,7 @@ from bnn2fpga.flow import run_flow
 from bnn2fpga.needs import fifo_needs
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.pool import open_pool
-from bnn2fpga.report import REPORT, read_report
+from bnn2fpga.report import REPORT, planned, read_report
 from bnn2fpga.report_page import write_pages
 from bnn2fpga.settings import read_settings
 from bnn2fpga.verify import climb, graph_outputs, random_frames
@@ -281,7 +281,7 @@ def verify(
 
 @app.command(
     epilog="Example:  bnn2fpga estimate tfc.onnx --fps 100000 --clock 125  |  bnn2fpga estimate cnv.npz "
-    "--max-lut 20000"
+    "--max-lut 20000  |  bnn2fpga estimate tfc.onnx --json > plan.json"
 )
 def estimate(
     model: Model,
@@ -292,6 +292,7 @@ def estimate(
     max_bram: MaxBram = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
     options = Options(
@@ -305,10 +306,14 @@ def estimate(
     )
     pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
+    needs = fifo_needs(pipeline.folded)
+    if as_json:
+        typer.echo(json.dumps(planned(facts, needs), indent=1))
+        return
     out.print(
         show.stacked(
             show.kernel_table(facts),
-            show.fifo_table(fifo_needs(pipeline.folded)),
+            show.fifo_table(needs),
             show.speed(facts),
             show.share_bars(facts, pipeline.board),
         )

@@ -8,7 +8,7 @@ from bnn2fpga.area import Resources, median_error
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
 from bnn2fpga.passes.fold import resources, shares
-from bnn2fpga.timing import interval, latency
+from bnn2fpga.timing import interval, latency, port_cycles
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class KernelEstimate:
 class Estimate:
     """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's.
 
+    `port_cycles` are those of a frame at the board's memory port, which may take longer than the design.
     `limit` says what keeps the folding from being faster.
     """
 
@@ -40,6 +41,7 @@ class Estimate:
     clock_mhz: float
     interval: int
     latency: int
+    port_cycles: int
     total: Resources
     shares: dict[str, float]
     kernels: tuple[KernelEstimate, ...]
@@ -47,8 +49,8 @@ class Estimate:
 
     @property
     def fps(self) -> float:
-        """Frames a second, the clock over the interval."""
-        return self.clock_mhz * 1e6 / self.interval
+        """Frames a second."""
+        return self.clock_mhz * 1e6 / max(self.interval, self.port_cycles)
 
     @property
     def luts_off(self) -> int:
@@ -61,15 +63,17 @@ class Estimate:
         return self.latency / self.clock_mhz
 
     @property
-    def bottleneck(self) -> KernelEstimate:
-        """The slowest kernel."""
-        return max(self.kernels, key=lambda kernel: kernel.cycles)
+    def bottleneck(self) -> str:
+        """What takes longest for a frame: the slowest kernel or the memory port."""
+        if self.port_cycles > self.interval:
+            return "the memory port"
+        return max(self.kernels, key=lambda kernel: kernel.cycles).name
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self) | {
             "fps": round(self.fps, 1),
-            "bottleneck": self.bottleneck.name,
+            "bottleneck": self.bottleneck,
             "luts_off": self.luts_off,
         }
 
@@ -95,5 +99,14 @@ def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
     used = resources(design)
     clock = design.target.clock_mhz if design.target else board.default_clock_mhz
     return Estimate(
-        design.name, board.name, clock, cycles, latency(design), used, shares(used, board), kernels, limit
+        design.name,
+        board.name,
+        clock,
+        cycles,
+        latency(design),
+        port_cycles(design, board.hp_port_bits),
+        used,
+        shares(used, board),
+        kernels,
+        limit,
     )

@@ -172,6 +172,15 @@ class Stream:
         """Bytes of one beat on a byte-aligned bus (AXI4-Stream TDATA)."""
         return (self.bits + 7) // 8
 
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame in memory, beat after beat without gaps."""
+        return self.beats * self.beat_bytes
+
+    def port_cycles(self, port_bits: int) -> int:
+        """Clocks that a memory port of `port_bits`, a word a clock, takes for one frame."""
+        return -(-8 * self.frame_bytes // port_bits)
+
     def pack(self, frames: Ints) -> npt.NDArray[np.uint8]:
         """Frames (N, *shape) as beats (N, beats, beat_bytes), little endian, unused bits 0."""
         codes = (frames + 1) // 2 if self.type.bipolar else frames

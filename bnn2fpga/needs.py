@@ -27,12 +27,15 @@ class FifoNeed:
 
     @property
     def reason(self) -> str:
-        """In words."""
-        if self.depth <= SMALLEST:
-            return "the smallest"
+        """In words, the whole path."""
+        return f"waits for {' → '.join(self.path)}" if self.path else self.why
+
+    @property
+    def why(self) -> str:
+        """In few words."""
         if self.path:
-            return f"waits for {' → '.join(self.path)}"
-        return "rhythms differ"
+            return f"waits for {self.path[0]} … {self.path[-2]}"
+        return "the smallest" if self.depth <= SMALLEST else "rhythms differ"
 
 
 def fifo_needs(design: Design) -> tuple[FifoNeed, ...]:

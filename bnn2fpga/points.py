@@ -82,7 +82,7 @@ def evaluate(design: Design, task: Task) -> Result:
         luts=_luts(facts, task.board),
         bram36=facts.total.bram36,
         shares=facts.shares,
-        bottleneck=facts.bottleneck.name,
+        bottleneck=facts.bottleneck,
     )
 
 

@@ -16,15 +16,17 @@ import numpy.typing as npt
 from bnn2fpga.codegen import render
 from bnn2fpga.dataset import Dataset, predicted_labels
 from bnn2fpga.errors import ConfigError
+from bnn2fpga.estimate import Estimate
 from bnn2fpga.flow import STAMP
 from bnn2fpga.ir import Design, Stream
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.needs import FifoNeed
 from bnn2fpga.roofline import roofline
 
 REPORT = "report.json"
 """What the pages of a report are made of."""
-FORMAT = 1
+FORMAT = 2
 """Of report.json; a page is only rendered from the format that it was written for."""
 
 
@@ -84,7 +86,7 @@ def describe(design: Design) -> dict[str, Any]:
                 "target_port": edge.target.index,
                 **port(edge.stream),
                 "bits": edge.stream.bits,
-                "bytes": edge.stream.beats * edge.stream.beat_bytes,
+                "bytes": edge.stream.frame_bytes,
                 "depth": edge.depth,
             }
             for edge in design.edges
@@ -109,6 +111,12 @@ def parameter_digest(value: Any) -> str:
 
     add(value)
     return digest.hexdigest()
+
+
+def planned(estimate: Estimate, needs: Iterable[FifoNeed]) -> dict[str, Any]:
+    """The estimate of a folded design, with its FIFOs."""
+    fifos = [asdict(need) | {"reason": need.reason, "why": need.why} for need in needs]
+    return estimate.as_dict() | {"fifos": fifos}
 
 
 def transformations(applied: Iterable[Any]) -> list[dict[str, Any]]:

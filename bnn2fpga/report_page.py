@@ -61,6 +61,7 @@ def page(facts: Mapping[str, Any]) -> str:
         by_luts=sorted(kernels, key=lambda kernel: -_luts(kernel))[:LONGEST],
         few=len(kernels) <= FEW,
         fifos=_fifos(facts["estimate"]),
+        largest_fifos=sorted(facts["estimate"]["fifos"], key=_fifo_bits, reverse=True)[:LONGEST],
         dataflow=dataflow_svg(facts["design"]),
         roofline_plot=roofline_svg(facts["roofline"]),
         luts=_luts,
@@ -78,6 +79,10 @@ def _luts(kernel: Mapping[str, Any]) -> int:
 def _off(kernel: Mapping[str, Any]) -> float:
     """LUTs by which the estimate may be off, by the median of its kind; 0 where that is unknown."""
     return kernel["resources"]["luts"] * (kernel["error"] or 0)
+
+
+def _fifo_bits(need: Mapping[str, Any]) -> int:
+    return int(need["depth"] * need["bits"])
 
 
 def _fifos(estimate: Mapping[str, Any]) -> dict[str, float]:

@@ -33,10 +33,10 @@ def roofline(
     """Roofs and points from the JSON of a folded design; operations a second, bytes, bytes a second.
 
     `memory_roof` is one port between fabric and DRAM, a word a clock each way, so that the larger of a
-    frame's input and output counts; `port_fps` is how many frames it can pass. `compute_roof` is what the
-    LUTs that are planned with could do as XNOR units alone, `folding_roof` what the units of this design do
-    if none ever waits. `points` are operations a frame over its bytes, against operations a second: of the
-    design as planned, and what the port would leave of it if the weights were read with every frame.
+    frame's input and output counts. `compute_roof` is what the LUTs that are planned with could do as XNOR
+    units alone, `folding_roof` what the units of this design do if none ever waits. `points` are operations
+    a frame over its bytes, against operations a second: of the design as planned, and what the port would
+    leave of it if the weights were read with every frame.
     """
     clock = estimate["clock_mhz"] * 1e6
     cost = luts_per_operation()
@@ -46,14 +46,13 @@ def roofline(
     weight_bytes = (design["weight_bits"] + 7) // 8
     memory_roof = board["hp_port_bits"] / 8 * clock
     compute_roof = USABLE * board["luts"] / cost * clock
-    rate = design["operations"] * clock / estimate["interval"]
+    rate = design["operations"] * clock / max(estimate["interval"], estimate["port_cycles"])
     streamed = design["operations"] / max(read + weight_bytes, written)
     return {
         "luts_per_operation": round(cost, 3),
         "frame_bytes": frame_bytes,
         "weight_bytes": weight_bytes,
         "memory_roof": memory_roof,
-        "port_fps": memory_roof / frame_bytes,
         "compute_roof": compute_roof,
         "folding_roof": sum(kernel["operations"] / kernel["cycles"] for kernel in design["kernels"]) * clock,
         "points": [

@@ -91,8 +91,7 @@ def fifo_table(needs: Sequence[FifoNeed]) -> Table:
     table.add_column("of bits", justify="right")
     ranked = sorted(needs, key=lambda need: -need.depth * need.bits)
     for need in ranked[:FIFOS]:
-        why = f"waits for {need.path[0]} … {need.path[-2]}" if need.path else need.reason
-        table.add_row(f"{need.source} to {need.target}", why, f"{need.depth:,}", f"{need.bits:,}")
+        table.add_row(f"{need.source} to {need.target}", need.why, f"{need.depth:,}", f"{need.bits:,}")
     if ranked[FIFOS:]:
         table.add_row(f"{len(ranked[FIFOS:])} smaller ones", "", "", "", style="dim")
     return table
@@ -121,7 +120,7 @@ def speed(estimate: Estimate) -> str:
     """Frame rate and latency in words."""
     return (
         f"{estimate.fps:,.0f} frames/s at {estimate.clock_mhz:g} MHz "
-        f"({estimate.interval:,} cycles a frame, limited by {estimate.bottleneck.name}); "
+        f"({estimate.interval:,} cycles a frame, limited by {estimate.bottleneck}); "
         f"latency about {estimate.latency_us:,.1f} µs"
         + (f"\nnot faster, as {estimate.limit}" if estimate.limit else "")
     )

@@ -98,6 +98,11 @@ def interval(design: Design) -> int:
     return max(node.kernel.cycles.interval for node in design.nodes)
 
 
+def port_cycles(design: Design, port_bits: int) -> int:
+    """Cycles that a frame takes at a memory port of `port_bits`, of which each input and output has one."""
+    return max(edge.stream.port_cycles(port_bits) for edge in design.inputs + design.outputs)
+
+
 def earliest(design: Design) -> dict[Edge, Passage]:
     """Every trip as early as its inputs are there; no FIFO is ever full."""
     return _earliest(processes(design), interval(design))

@@ -81,8 +81,8 @@ class StreamPort:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one frame in memory, beat after beat without gaps."""
-        return self.edge.stream.beats * self.beat_bytes
+        """Bytes of one frame in memory."""
+        return self.edge.stream.frame_bytes
 
     @property
     def bits(self) -> int:

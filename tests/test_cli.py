@@ -64,9 +64,9 @@ def test_the_page_is_made_of_the_json_alone(run: Run, tmp_path: Path) -> None:
     [
         (None, "No such file"),
         ("{", "no report to read"),
-        ("[]", "a report of format None, not 1"),
-        ('{"format": 0}', "a report of format 0, not 1"),
-        ('{"format": 1}', "is not whole (KeyError"),
+        ("[]", "a report of format None, not 2"),
+        ('{"format": 0}', "a report of format 0, not 2"),
+        ('{"format": 2}', "is not whole (KeyError"),
     ],
 )
 def test_a_report_that_cannot_be_read(run: Run, text: str | None, complaint: str) -> None:

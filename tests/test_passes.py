@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from bnn2fpga.area import Resources, fifo
 from bnn2fpga.boards import Board, load_board
 from bnn2fpga.errors import FoldingError
+from bnn2fpga.estimate import estimate
 from bnn2fpga.ir import BIPOLAR, WIDEST_BEAT, Design, IntType, Node, Port, Stream, Target
 from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
@@ -27,7 +28,7 @@ from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.fold import USABLE, fold, plan, resources, shares
 from bnn2fpga.passes.fuse import fuse_thresholds
 from bnn2fpga.passes.widths import converters, refold, without_converters
-from bnn2fpga.timing import interval
+from bnn2fpga.timing import interval, port_cycles
 from tests.contract import random_steps, random_values, run_cpp
 from tests.kernels.designs import (
     act,
@@ -42,7 +43,8 @@ from tests.kernels.designs import (
 )
 from tests.random_designs import random_design
 
-BOARD = load_board("pynq-z2")
+BOARD = load_board("pynq-z2").model_copy(update={"hp_port_bits": 1 << 16})
+"""With a memory port that limits nothing, so that kernels do."""
 PROPERTY = settings(max_examples=40, deadline=None)
 
 
@@ -419,6 +421,25 @@ def test_what_keeps_a_plan_from_being_faster() -> None:
     small = plan(DENSE, BOARD, CLOCK, max_lut=800)
     assert re.fullmatch(r"\d+ cycles a frame: [\d,]+ LUT are needed of the 800 that may be .*", small.limit)
     assert small.gap <= 1e-3
+
+
+def test_the_memory_port_limits_what_a_board_can_do() -> None:
+    """Brute force over all foldings, those of the ports included."""
+    every = [folded for _, folded in every_folding(DENSE)]
+    for bits in (32, 64):
+        narrow = board(hp_port_bits=bits)
+        least = min(max(interval(folded), port_cycles(folded, bits)) for folded in every)
+        found = plan(DENSE, narrow, CLOCK)
+        assert found.limit == f"the memory port of {bits} bits takes {least} cycles for a frame"
+        assert max(interval(found.design), port_cycles(found.design, bits)) == least
+        facts = estimate(found.design, narrow)
+        assert facts.bottleneck == "the memory port" or facts.interval == least
+        assert facts.fps == CLOCK * 1e6 / least
+        assert port_cycles(fold(DENSE, narrow, CLOCK, facts.fps), bits) <= least
+        assert refusal(DENSE, narrow, 1.01 * facts.fps).endswith(
+            f"the memory port of {bits} bits takes {least} cycles for a frame; "
+            f"reachable: {facts.fps:,.0f} fps on pynq-z2"
+        )
 
 
 @pytest.mark.parametrize("seed", (1, 7))

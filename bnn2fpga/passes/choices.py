@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -28,15 +28,25 @@ def amounts(used: Resources) -> Amounts:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A kernel at one folding; `outside` are its ports to the outside, as `ports` counts them."""
+    """A kernel at one folding; `outside` are its ports to the outside, as `ports` counts them.
+
+    Those lead to a memory port of `port_bits`, one each way.
+    """
 
     kernel: Kernel
+    port_bits: int
     outside: tuple[tuple[int, int], ...] = ()
 
     @cached_property
     def cycles(self) -> int:
-        """Of a frame."""
-        return self.kernel.cycles.interval
+        """Of a frame, in the kernel or at the memory port, whichever takes longer."""
+        return max(self.kernel.cycles.interval, self.port_cycles)
+
+    @cached_property
+    def port_cycles(self) -> int:
+        """Of a frame at the memory port; 0 if nothing goes there."""
+        streams = (self.ports[entering][index] for entering, index in self.outside)
+        return max((stream.port_cycles(self.port_bits) for stream in streams), default=0)
 
     @cached_property
     def amounts(self) -> Amounts:
@@ -74,14 +84,18 @@ def joint(have: Stream, wanted: Stream) -> Joint:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """A design's kernels, all their foldings, and the edges as if lanes fitted."""
+    """A design's kernels, all their foldings, and the edges as if lanes fitted.
+
+    Frames pass memory ports of `port_bits`.
+    """
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     of: Mapping[str, Sequence[Choice]]
+    port_bits: int
 
     @classmethod
-    def find(cls, design: Design) -> Choices:
+    def find(cls, design: Design, port_bits: int) -> Choices:
         """All that there are."""
         nodes, edges = without_converters(design)
         found = {}
@@ -92,8 +106,8 @@ class Choices:
                 for entering, here, there in ((0, edge.source, edge.target), (1, edge.target, edge.source))
                 if here.node == node.name and there.node is None
             )
-            found[node.name] = [Choice(kernel, outside) for kernel in node.kernel.foldings()]
-        return cls(nodes, edges, found)
+            found[node.name] = [Choice(kernel, port_bits, outside) for kernel in node.kernel.foldings()]
+        return cls(nodes, edges, found, port_bits)
 
     @property
     def inner(self) -> tuple[Edge, ...]:
@@ -107,17 +121,20 @@ class Choices:
 
     @property
     def fastest(self) -> tuple[str, int]:
-        """The kernel that takes longest at its fastest folding, and its cycles."""
+        """What takes longest where all is as fast as it can be, in words, and its cycles."""
         least = {name: min(choice.cycles for choice in choices) for name, choices in self.of.items()}
         name = max(least, key=lambda kernel: least[kernel])
-        return name, least[name]
+        if min(choice.kernel.cycles.interval for choice in self.of[name]) < least[name]:
+            what = f"the memory port of {self.port_bits} bits"
+            return f"{what} takes {least[name]:,} cycles for a frame", least[name]
+        return f"{name} takes {least[name]:,} cycles at its fastest folding", least[name]
 
     def within(self, cycles: int) -> Choices:
         """Only what takes at most so many cycles, and no folding that another one is better than anyway."""
         quick = {name: [one for one in found if one.cycles <= cycles] for name, found in self.of.items()}
-        reduced = Choices(self.nodes, self.edges, quick)
+        reduced = replace(self, of=quick)
         kept = {node.name: reduced._worthwhile(node.name) for node in self.nodes}
-        return Choices(self.nodes, self.edges, kept)
+        return replace(self, of=kept)
 
     def _worthwhile(self, name: str) -> list[Choice]:
         """Those that no other one replaces, which needs less of everything with the worst converters."""

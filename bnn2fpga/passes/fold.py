@@ -14,7 +14,7 @@ from bnn2fpga.passes.choices import KINDS, Amounts, Choices, amounts
 from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.program import solve
 from bnn2fpga.passes.widths import refold
-from bnn2fpga.timing import interval
+from bnn2fpga.timing import interval, port_cycles
 
 USABLE = 0.8
 """Share of the LUTs and of the block RAM that is planned with; place and route needs the rest."""
@@ -81,7 +81,7 @@ def plan(
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
     search = _Search(
         replace(design, target=Target(board.name, board.part, clock_mhz)),
-        Choices.find(design),
+        Choices.find(design, board.hp_port_bits),
         np.array(
             [
                 USABLE * board.luts if max_lut is None else max_lut,
@@ -129,7 +129,7 @@ class _Search:
 
     def fastest(self) -> Plan:
         """The fastest that fits: what fits at some pace fits at every slower one, so halves are searched."""
-        name, least = self.choices.fastest
+        slowest, least = self.choices.fastest
         paces = [pace for pace in self.choices.paces if pace >= least]
         low, high, best = 0, len(paces), None
         while low < high:
@@ -142,7 +142,7 @@ class _Search:
         if best is None:
             raise FoldingError(f"{self.too_large(paces[-1])}; nothing fits on {self.target.board}")
         if low == 0:
-            return replace(best, limit=f"{name} takes {least:,} cycles at its fastest folding")
+            return replace(best, limit=slowest)
         return replace(best, limit=f"{paces[low - 1]:,} cycles a frame: {self.too_large(paces[low - 1])}")
 
     @property
@@ -153,12 +153,13 @@ class _Search:
 
     def refusal(self, cycles: int, fps: float) -> str:
         """Why `fps` is out of reach, and what is not."""
-        name, least = self.choices.fastest
-        slow = f"{name} takes {least:,} cycles at its fastest folding"
-        why = slow if least > cycles else self.too_large(cycles)
+        slowest, least = self.choices.fastest
+        why = slowest if least > cycles else self.too_large(cycles)
         clock = self.target.clock_mhz
         try:
-            reach = f"reachable: {clock * 1e6 / interval(self.fastest().design):,.0f} fps"
+            best = self.fastest().design
+            least = max(interval(best), port_cycles(best, self.choices.port_bits))
+            reach = f"reachable: {clock * 1e6 / least:,.0f} fps"
         except FoldingError:
             reach = "nothing fits"
         return (
