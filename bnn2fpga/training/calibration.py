@@ -21,14 +21,14 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
     """Sets gains, shifts and input scales from `images` (N, C, H, W), layer after layer.
 
     Every binary layer with a gain gets outputs of mean 0 and deviation 1 a channel, every RPReLU outputs of
-    mean 0; a fractional convolution learns the deviation of its input. Layers that batch norm follows have
-    no gain and stay as they are.
+    mean 0; a fractional convolution learns the deviation of its input. Layers with batch norm, folded or
+    behind them, stay as they are.
     """
     handles = []
     for layer in net.modules():
         if isinstance(layer, FractionalConv2d):
             handles.append(layer.register_forward_pre_hook(_scale_input))
-        if isinstance(layer, BinaryConv2d | BinaryLinear) and layer.output_scale is None:
+        if isinstance(layer, BinaryConv2d | BinaryLinear) and not _is_normed(layer):
             handles.append(layer.register_forward_hook(_standardize_output))
         if isinstance(layer, RPReLU) and layer.powers:
             handles.append(layer.register_forward_hook(_centre_output))
@@ -36,6 +36,10 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
         net.train()(images)
     for handle in handles:
         handle.remove()
+
+
+def _is_normed(layer: BinaryConv2d | BinaryLinear) -> bool:
+    return layer.folded_norm or layer.output_scale is not None
 
 
 def _channels(y: Tensor) -> tuple[int, ...]:

@@ -93,6 +93,7 @@ class FractionalConv2d(BinaryConv2d):
         stride: int = 1,
         standardized: bool = True,
         normed: bool = False,
+        folded_norm: bool = False,
     ) -> None:
         super().__init__(
             in_channels,
@@ -103,6 +104,7 @@ class FractionalConv2d(BinaryConv2d):
             stride=stride,
             standardized=standardized,
             output_scale=1.0 if normed else None,
+            folded_norm=folded_norm,
         )
         self.high, self.low = Sign(), Sign()
         self.beta = nn.Parameter(torch.tensor(float(beta)))

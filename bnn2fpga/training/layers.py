@@ -32,6 +32,10 @@ SHIFT_GRID = 2.0**-4
 """Channel shifts are multiples of this, in units of the integer sum."""
 MIN_EXPONENT, MAX_EXPONENT = -16, 16
 """Channel scales lie in +-[2^-16, 2^16]."""
+MOMENTUM = 0.1
+"""Part of a batch in the running mean and deviation of a layer with folded batch norm, as in torch.nn."""
+LEAST_VARIANCE = 1e-2
+"""Added to that of the sums, which are integers."""
 
 
 class _PowerOfTwoQuant(ExtendedInjector):  # type: ignore[misc]
@@ -130,6 +134,13 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     the network, or batch norm follows: y = output_scale * sum, no gain, no shift, integers on one grid.
     Exporting reads the frozen results of `fold`, so that the graph holds constants instead of their formulas.
 
+    With `folded_norm` batch norm is trained on the sums, and what it comes to is folded as above:
+
+        y_i = c_i * (sum_i + t_i),  c_i = +-2^k nearest to gain_i / std(sum_i),
+        t_i = multiple of 1/16 nearest to shift_i * std(sum_i) - mean(sum_i)
+
+    with the batch's mean and deviation while training, running ones afterwards. Rounding is the same in both.
+
     With `float_weights` the standardized weights are not binarized, in the first phase of a training; without
     `standardized` the latent ones are taken as they are, to measure what standardization brings.
     """
@@ -137,13 +148,18 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     unit = 1.0
     """What one step of the integer inputs stands for."""
 
-    def _init_channels(self, gamma: float, output_scale: float | None, standardized: bool) -> None:
+    def _init_channels(
+        self, gamma: float, output_scale: float | None, standardized: bool, folded_norm: bool = False
+    ) -> None:
         self.gamma, self.output_scale, self.standardized = gamma, output_scale, standardized
-        self.float_weights = False
+        self.float_weights, self.folded_norm = False, folded_norm
         out = self.weight.shape[0]
         if output_scale is None:
             self.gain = nn.Parameter(torch.ones(out))
             self.shift = nn.Parameter(torch.zeros(out))
+        if folded_norm:
+            self.register_buffer("running_mean", torch.zeros(out))
+            self.register_buffer("running_deviation", torch.ones(out))
         for name, value in self.fold()._asdict().items():
             self.register_buffer(f"folded_{name}", value.detach().clone(), persistent=False)
 
@@ -152,11 +168,20 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         weight = self._standardized()
         if self.output_scale is not None:
             return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
-        tail = (1,) * (weight.dim() - 2)
+        if self.folded_norm:
+            return self._normed(weight, self.running_mean, self.running_deviation)
         magnitude = self.magnitude(weight)
-        scale = power_of_two(self.gain * magnitude)
-        shift = scale * on_grid(self.shift / magnitude)
-        return Folded(weight, scale.view(-1, *tail), shift.view(-1, *tail))
+        return self._snapped(weight, self.gain * magnitude, self.shift / magnitude)
+
+    def _normed(self, weight: Tensor, mean: Tensor, deviation: Tensor) -> Folded:
+        """Batch norm of sums of this mean and deviation (out,)."""
+        return self._snapped(weight, self.gain / deviation, self.shift * deviation - mean)
+
+    def _snapped(self, weight: Tensor, scale: Tensor, shift: Tensor) -> Folded:
+        """With scales moved to powers of two and shifts, in units of the sum, to their grid."""
+        tail = (1,) * (weight.dim() - 2)
+        power = power_of_two(scale)
+        return Folded(weight, power.view(-1, *tail), (power * on_grid(shift)).view(-1, *tail))
 
     def magnitude(self, weight: Tensor) -> Tensor:
         """m of each output channel (out,), times what one step of the inputs stands for."""
@@ -194,10 +219,21 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     def scaled(self, sums: Tensor, folded: Folded) -> Tensor:
         """The sums with the gain and the shift of their channel."""
-        if self.float_weights:
+        if self.folded_norm and self.training:
+            folded = self._normed(folded.weight, *self._observed(sums))
+        elif self.float_weights:
             return self._float_scaled(sums)
         y = sums * folded.scale
         return y if self.output_scale is not None else y + folded.shift
+
+    def _observed(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the batch's sums, a channel each (out,); the running ones follow."""
+        variance, mean = torch.var_mean(sums, (0, *range(2, sums.dim())), correction=0)
+        deviation = (variance + LEAST_VARIANCE).sqrt()
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_deviation.lerp_(deviation, MOMENTUM)
+        return mean, deviation
 
     def _standardized(self) -> Tensor:
         return standardize(self.weight, self.gamma) if self.standardized else self.weight
@@ -228,6 +264,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
         stride: int = 1,
         standardized: bool = True,
         output_scale: float | None = None,
+        folded_norm: bool = False,
     ) -> None:
         QuantConv2d.__init__(
             self,
@@ -239,7 +276,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
             bias=False,
             weight_quant=BinaryWeightQuant,
         )
-        self._init_channels(gamma, output_scale, standardized)
+        self._init_channels(gamma, output_scale, standardized, folded_norm)
 
 
 class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]

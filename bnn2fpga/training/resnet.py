@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bnn2fpga.errors import ConfigError
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import BinaryConv2d, pixels
 
@@ -36,11 +37,12 @@ class _Half(nn.Module):  # type: ignore[misc]
         alpha: float,
         fraction_bits: int,
         standardized: bool,
+        folded_norm: bool,
     ) -> None:
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
-        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, normed=norm)
+        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, norm, folded_norm)
         self.rprelu = RPReLU(outputs, powers=not norm)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
         self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
@@ -62,7 +64,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     times `width` channels; 6 half blocks make it a ResNet-20.
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
-    thresholds.
+    thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a power of two and
+    a shift on a grid are left.
     """
 
     def __init__(
@@ -76,13 +79,22 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         alpha: float = 0.25,
         fraction_bits: int = 6,
         standardized: bool = True,
+        folded_norm: bool = False,
     ) -> None:
         super().__init__()
+        if norm and folded_norm:
+            raise ConfigError("folded_norm is for networks without batch norms of their own: wsfracbnn")
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         scale = 1.0 if norm else None
         self.first = BinaryConv2d(
-            channels * levels, width, 3, padding=1, standardized=standardized, output_scale=scale
+            channels * levels,
+            width,
+            3,
+            padding=1,
+            standardized=standardized,
+            output_scale=scale,
+            folded_norm=folded_norm,
         )
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
         blocks: list[nn.Module] = []
@@ -91,7 +103,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             for _ in range(halves):
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
-                blocks.append(_Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized))
+                half = _Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized, folded_norm)
+                blocks.append(half)
                 if outputs != inputs:
                     variance *= POOLED_DEVIATION**2
                 variance += alpha**2

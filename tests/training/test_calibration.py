@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bnn2fpga.errors import ConfigError
 from bnn2fpga.training.calibration import calibrate
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
 from bnn2fpga.training.layers import BinaryConv2d
@@ -53,7 +54,18 @@ def test_without_batch_norm() -> None:
     assert len(betas) == 6 and 0.5 < min(betas) < max(betas) < 2
 
 
+def test_folded_batch_norm_keeps_its_gains() -> None:
+    net = build_model("wsfracbnn", (3, 8, 8), 10, SMALL | {"folded_norm": True})
+    calibrate(net, images())
+    convolutions = [layer for layer in net.modules() if isinstance(layer, BinaryConv2d)]
+    assert all(torch.all(layer.gain == 1) and torch.all(layer.shift == 0) for layer in convolutions)
+    for y in observed(net, RPReLU):
+        assert y.mean((0, 2, 3)).abs().max() < 0.02
+
+
 def test_batch_norm_needs_none() -> None:
+    with pytest.raises(ConfigError, match="folded_norm is for networks without batch norms"):
+        build_model("fracbnn", (3, 8, 8), 10, SMALL | {"folded_norm": True})
     net = build_model("fracbnn", (3, 8, 8), 10, SMALL)
     before = {name: value.clone() for name, value in net.named_parameters()}
     calibrate(net, images())

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from bnn2fpga import compile, verify
+from bnn2fpga.training import layers
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
-from bnn2fpga.training.layers import standardize
+from bnn2fpga.training.layers import SHIFT_GRID, standardize
 from bnn2fpga.training.models import build_model
 from bnn2fpga.training.trainer import train
 from tests.training.images import stripes
@@ -21,10 +22,10 @@ SMALL = {"width": 2, "halves": 2, "levels": 8}
 SHAPE = (1, 8, 8)
 
 
-def made(name: str, seed: int = 0) -> torch.nn.Module:
+def made(name: str, seed: int = 0, **parameters: bool) -> torch.nn.Module:
     """A network with parameters as after some training."""
     torch.manual_seed(seed)
-    net = build_model(name, SHAPE, 3, SMALL)
+    net = build_model(name, SHAPE, 3, SMALL | parameters)
     with torch.no_grad():
         for key, parameter in net.named_parameters():
             if not key.endswith("weight"):
@@ -32,6 +33,10 @@ def made(name: str, seed: int = 0) -> torch.nn.Module:
         for key, buffer in net.named_buffers():
             if key.endswith("norm.running_var"):
                 buffer *= 30
+            if key.endswith("running_mean"):
+                buffer += torch.randn_like(buffer)
+            if key.endswith("running_deviation"):
+                buffer += 4 * torch.rand_like(buffer)
     return net.eval()
 
 
@@ -84,6 +89,27 @@ def test_training_and_evaluation_give_the_same_values() -> None:
     assert layer.delta.grad is not None and layer.delta.grad.abs().sum() > 0
 
 
+def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, with the batch's own mean and deviation; about that of PyTorch before it is snapped."""
+    monkeypatch.setattr(layers, "MOMENTUM", 1.0)
+    torch.manual_seed(1)
+    layer = FractionalConv2d(3, 8, beta=1.0, folded_norm=True)
+    with torch.no_grad():
+        layer.gain.normal_()
+        layer.shift.normal_()
+    x = torch.randn(16, 3, 6, 6)
+    trained = layer.train()(x)
+    assert torch.equal(layer.eval()(x), trained)
+    _, scale, shift = layer.fold()
+    assert torch.all(scale.abs().log2() % 1 == 0) and torch.all(shift / scale / SHIFT_GRID % 1 == 0)
+    sums = layer.gated_sums(x, layer.fold())
+    usual = torch.nn.functional.batch_norm(sums, None, None, layer.gain, layer.gain * layer.shift, True)
+    ratio = (trained / usual).median(dim=0).values.amax((1, 2))
+    assert ratio.min() > 0.6 and ratio.max() < 1.6
+    trained.square().sum().backward()
+    assert layer.gain.grad is not None and torch.all(layer.gain.grad != 0)
+
+
 def test_slopes_are_powers_of_two() -> None:
     unit = RPReLU(64, powers=True)
     with torch.no_grad():
@@ -96,10 +122,10 @@ def test_slopes_are_powers_of_two() -> None:
     torch.testing.assert_close(unit(x), unit.train()(x))
 
 
-@pytest.mark.parametrize("seed", (0, 1))
-def test_without_batch_norm_nothing_is_rounded_away(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "folded_norm"), [(0, False), (1, False), (0, True)])
+def test_without_batch_norm_nothing_is_rounded_away(seed: int, folded_norm: bool) -> None:
     """All levels give the same integers; no float but the last layer."""
-    net = made("wsfracbnn", seed)
+    net = made("wsfracbnn", seed, folded_norm=folded_norm)
     ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE))
     assert ladder.ok and not any(level.tolerated for level in ladder.levels)
     assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++", "RTL"]
@@ -120,13 +146,15 @@ def test_kernels_of_the_network() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"float_epochs": 3}, {"clip": 0.1}])
-@pytest.mark.parametrize("model", ["fracbnn", "wsfracbnn"])
-def test_they_learn(tmp_path: Path, model: str, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("model", "parameters"), [("fracbnn", {}), ("wsfracbnn", {}), ("wsfracbnn", {"folded_norm": True})]
+)
+def test_they_learn(tmp_path: Path, model: str, parameters: dict[str, Any], changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     settings: dict[str, Any] = {
         "model": model,
         "data": "none",
-        "parameters": SMALL | {"width": 4},
+        "parameters": SMALL | {"width": 4} | parameters,
         "epochs": 6,
         "batch": 16,
         "learning_rate": 1e-2,
