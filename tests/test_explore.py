@@ -222,7 +222,7 @@ def cluster() -> Iterator[LocalCluster]:
         yield made
 
 
-@pytest.mark.parametrize("victims", [1, 2])
+@pytest.mark.parametrize("victims", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_workers_lose_nothing(tmp_path: Path, cluster: LocalCluster, victims: int) -> None:
     """One, or both at once: then no worker has the design, nor results that were not fetched yet."""
     space = Space.of(["pynq-z2"], fps=RATES)

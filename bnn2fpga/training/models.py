@@ -1,4 +1,4 @@
-"""The networks that can be trained by name; all but the baseline fracbnn are without batch norm."""
+"""The networks that can be trained by name; the baseline fracbnn has batch norms, the others need none."""
 
 from __future__ import annotations
 

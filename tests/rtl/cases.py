@@ -1,4 +1,4 @@
-"""Every kernel at two foldings, side by side in one design."""
+"""Every kernel at its least foldings, side by side in one design."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def contracts() -> list[KernelContract]:
     return found
 
 
-def two_foldings(contract: KernelContract) -> list[tuple[Kernel, int]]:
-    """The two least of the contract's that differ in the ports, smallest frames first."""
+def least_foldings(contract: KernelContract, count: int) -> list[tuple[Kernel, int]]:
+    """The `count` least of the contract's that differ in the ports."""
 
     def size(case: tuple[Kernel, int]) -> int:
         return sum(stream.size for stream in case[0].inputs + case[0].outputs)
 
     cases = sorted(contract.collected(), key=size)
     distinct = {str(kernel.inputs + kernel.outputs): (kernel, seed) for kernel, seed in reversed(cases)}
-    return list(distinct.values())[-2:]
+    return list(distinct.values())[-count:]
 
 
-def all_kernels_twice() -> tuple[Design, list[Ints], list[tuple[Kernel, Ints]]]:
-    """The design, an array an input, and for every output its kernel and numpy's array."""
-    cases = [(contract, *case) for contract in contracts() for case in two_foldings(contract)]
+def every_kernel(count: int) -> tuple[Design, list[Ints], list[tuple[Kernel, Ints]]]:
+    """At `count` foldings: the design, an array an input, for every output its kernel and numpy's array."""
+    cases = [(contract, *case) for contract in contracts() for case in least_foldings(contract, count)]
     inputs: list[Ints] = []
     expected: list[tuple[Kernel, Ints]] = []
     for contract, kernel, seed in cases:

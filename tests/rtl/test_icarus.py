@@ -12,7 +12,7 @@ import pytest
 from bnn2fpga.ir import Design, Ints
 from bnn2fpga.rtl.project import rtl_project
 from tests.contract import FRAMES
-from tests.rtl.cases import all_kernels_twice
+from tests.rtl.cases import every_kernel
 
 CLOCKS = 40_000
 CHANCE = "$urandom % 4 != 0"
@@ -83,7 +83,7 @@ def as_bits(beats: np.ndarray) -> list[str]:
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 def test_every_kernel_at_two_foldings(tmp_path: Path) -> None:
-    design, inputs, expected = all_kernels_twice()
+    design, inputs, expected = every_kernel(2)
     rtl_project(design).write(tmp_path)
     folder = tmp_path / "rtl"
     for place, (edge, array) in enumerate(zip(design.inputs, inputs, strict=True)):

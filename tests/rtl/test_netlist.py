@@ -17,7 +17,7 @@ from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.verilator import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
 from tests.networks.shared import shared_arrays, shared_file
-from tests.rtl.cases import all_kernels_twice
+from tests.rtl.cases import every_kernel
 
 pytestmark = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 
@@ -34,8 +34,9 @@ def run_netlist(design: Design, folder: Path, *inputs: Ints) -> tuple[Synthesis,
     return synthesis, simulator.run(*inputs, gaps=0.2, holds=0.2).outputs
 
 
-def test_every_kernel_at_two_foldings(tmp_path: Path) -> None:
-    design, inputs, expected = all_kernels_twice()
+@pytest.mark.parametrize("foldings", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_every_kernel(foldings: int, tmp_path: Path) -> None:
+    design, inputs, expected = every_kernel(foldings)
     assert {type(kernel) for kernel, _ in expected} == set(all_kernels())
     synthesis, outputs = run_netlist(design, tmp_path, *inputs)
     for (kernel, want), found in zip(expected, outputs, strict=True):
