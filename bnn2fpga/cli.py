@@ -308,7 +308,7 @@ def estimate(
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
     needs = fifo_needs(pipeline.folded)
     if as_json:
-        typer.echo(json.dumps(planned(facts, needs), indent=1))
+        print(json.dumps(planned(facts, needs), indent=1))
         return
     out.print(
         show.stacked(

@@ -8,7 +8,7 @@ from bnn2fpga.area import Resources, median_error
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
 from bnn2fpga.passes.fold import resources, shares
-from bnn2fpga.timing import interval, latency, port_cycles
+from bnn2fpga.timing import frame_cycles, interval, latency
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class KernelEstimate:
 class Estimate:
     """A design on a board. `interval` and `latency` are cycles; `shares` are parts of the board's.
 
-    `port_cycles` are those of a frame at the board's memory port, which may take longer than the design.
+    `frame_cycles` are those between two frames, more than the interval where the memory port takes longer.
     `limit` says what keeps the folding from being faster.
     """
 
@@ -41,7 +41,7 @@ class Estimate:
     clock_mhz: float
     interval: int
     latency: int
-    port_cycles: int
+    frame_cycles: int
     total: Resources
     shares: dict[str, float]
     kernels: tuple[KernelEstimate, ...]
@@ -50,7 +50,7 @@ class Estimate:
     @property
     def fps(self) -> float:
         """Frames a second."""
-        return self.clock_mhz * 1e6 / max(self.interval, self.port_cycles)
+        return self.clock_mhz * 1e6 / self.frame_cycles
 
     @property
     def luts_off(self) -> int:
@@ -65,7 +65,7 @@ class Estimate:
     @property
     def bottleneck(self) -> str:
         """What takes longest for a frame: the slowest kernel or the memory port."""
-        if self.port_cycles > self.interval:
+        if self.frame_cycles > self.interval:
             return "the memory port"
         return max(self.kernels, key=lambda kernel: kernel.cycles).name
 
@@ -104,7 +104,7 @@ def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
         clock,
         cycles,
         latency(design),
-        port_cycles(design, board.hp_port_bits),
+        frame_cycles(design, board.hp_port_bits),
         used,
         shares(used, board),
         kernels,

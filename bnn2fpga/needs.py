@@ -28,14 +28,16 @@ class FifoNeed:
     @property
     def reason(self) -> str:
         """In words, the whole path."""
-        return f"waits for {' → '.join(self.path)}" if self.path else self.why
+        if self.path and self.depth > SMALLEST:
+            return f"waits for {' → '.join(self.path)}"
+        return self.why
 
     @property
     def why(self) -> str:
         """In few words."""
-        if self.path:
-            return f"waits for {self.path[0]} … {self.path[-2]}"
-        return "the smallest" if self.depth <= SMALLEST else "rhythms differ"
+        if self.depth <= SMALLEST:
+            return "the smallest"
+        return f"waits for {self.path[0]} … {self.path[-2]}" if self.path else "rhythms differ"
 
 
 def fifo_needs(design: Design) -> tuple[FifoNeed, ...]:

@@ -46,7 +46,7 @@ def roofline(
     weight_bytes = (design["weight_bits"] + 7) // 8
     memory_roof = board["hp_port_bits"] / 8 * clock
     compute_roof = USABLE * board["luts"] / cost * clock
-    rate = design["operations"] * clock / max(estimate["interval"], estimate["port_cycles"])
+    rate = design["operations"] * clock / estimate["frame_cycles"]
     streamed = design["operations"] / max(read + weight_bytes, written)
     return {
         "luts_per_operation": round(cost, 3),

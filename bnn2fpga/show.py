@@ -120,7 +120,7 @@ def speed(estimate: Estimate) -> str:
     """Frame rate and latency in words."""
     return (
         f"{estimate.fps:,.0f} frames/s at {estimate.clock_mhz:g} MHz "
-        f"({estimate.interval:,} cycles a frame, limited by {estimate.bottleneck}); "
+        f"({estimate.frame_cycles:,} cycles a frame, limited by {estimate.bottleneck}); "
         f"latency about {estimate.latency_us:,.1f} µs"
         + (f"\nnot faster, as {estimate.limit}" if estimate.limit else "")
     )

@@ -98,9 +98,13 @@ def interval(design: Design) -> int:
     return max(node.kernel.cycles.interval for node in design.nodes)
 
 
-def port_cycles(design: Design, port_bits: int) -> int:
-    """Cycles that a frame takes at a memory port of `port_bits`, of which each input and output has one."""
-    return max(edge.stream.port_cycles(port_bits) for edge in design.inputs + design.outputs)
+def frame_cycles(design: Design, port_bits: int) -> int:
+    """Cycles between two frames that pass memory ports of `port_bits`, one an input and output.
+
+    They are more than the interval where a port takes longer for a frame than every kernel.
+    """
+    ports = (edge.stream.port_cycles(port_bits) for edge in design.inputs + design.outputs)
+    return max([interval(design), *ports])
 
 
 def earliest(design: Design) -> dict[Edge, Passage]:

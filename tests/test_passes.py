@@ -28,7 +28,7 @@ from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.fold import USABLE, fold, plan, resources, shares
 from bnn2fpga.passes.fuse import fuse_thresholds
 from bnn2fpga.passes.widths import converters, refold, without_converters
-from bnn2fpga.timing import interval, port_cycles
+from bnn2fpga.timing import frame_cycles, interval
 from tests.contract import random_steps, random_values, run_cpp
 from tests.kernels.designs import (
     act,
@@ -428,14 +428,14 @@ def test_the_memory_port_limits_what_a_board_can_do() -> None:
     every = [folded for _, folded in every_folding(DENSE)]
     for bits in (32, 64):
         narrow = board(hp_port_bits=bits)
-        least = min(max(interval(folded), port_cycles(folded, bits)) for folded in every)
+        least = min(frame_cycles(folded, bits) for folded in every)
         found = plan(DENSE, narrow, CLOCK)
         assert found.limit == f"the memory port of {bits} bits takes {least} cycles for a frame"
-        assert max(interval(found.design), port_cycles(found.design, bits)) == least
+        assert frame_cycles(found.design, bits) == least
         facts = estimate(found.design, narrow)
         assert facts.bottleneck == "the memory port" or facts.interval == least
         assert facts.fps == CLOCK * 1e6 / least
-        assert port_cycles(fold(DENSE, narrow, CLOCK, facts.fps), bits) <= least
+        assert frame_cycles(fold(DENSE, narrow, CLOCK, facts.fps), bits) <= least
         assert refusal(DENSE, narrow, 1.01 * facts.fps).endswith(
             f"the memory port of {bits} bits takes {least} cycles for a frame; "
             f"reachable: {facts.fps:,.0f} fps on pynq-z2"

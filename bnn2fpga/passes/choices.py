@@ -40,13 +40,9 @@ class Choice:
     @cached_property
     def cycles(self) -> int:
         """Of a frame, in the kernel or at the memory port, whichever takes longer."""
-        return max(self.kernel.cycles.interval, self.port_cycles)
-
-    @cached_property
-    def port_cycles(self) -> int:
-        """Of a frame at the memory port; 0 if nothing goes there."""
         streams = (self.ports[entering][index] for entering, index in self.outside)
-        return max((stream.port_cycles(self.port_bits) for stream in streams), default=0)
+        ports = (stream.port_cycles(self.port_bits) for stream in streams)
+        return max([self.kernel.cycles.interval, *ports])
 
     @cached_property
     def amounts(self) -> Amounts:

@@ -14,7 +14,7 @@ from bnn2fpga.passes.choices import KINDS, Amounts, Choices, amounts
 from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.program import solve
 from bnn2fpga.passes.widths import refold
-from bnn2fpga.timing import interval, port_cycles
+from bnn2fpga.timing import frame_cycles
 
 USABLE = 0.8
 """Share of the LUTs and of the block RAM that is planned with; place and route needs the rest."""
@@ -157,8 +157,7 @@ class _Search:
         why = slowest if least > cycles else self.too_large(cycles)
         clock = self.target.clock_mhz
         try:
-            best = self.fastest().design
-            least = max(interval(best), port_cycles(best, self.choices.port_bits))
+            least = frame_cycles(self.fastest().design, self.choices.port_bits)
             reach = f"reachable: {clock * 1e6 / least:,.0f} fps"
         except FoldingError:
             reach = "nothing fits"
