@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from bnn2fpga.errors import BuildError, FoldingError
 
 if TYPE_CHECKING:
     from bnn2fpga.host import Host
-    from bnn2fpga.kernel import Kernel
+    from bnn2fpga.kernel import Kernel, Pattern
 
 MEMORY = 1 << 22
 """Integers of the largest stream that are simulated at once; few enough for the processor's cache."""
@@ -235,6 +237,11 @@ class Node:
     name: str
     kernel: Kernel
 
+    @cached_property
+    def pattern(self) -> Pattern:
+        """The kernel's; it is asked for whenever FIFOs change, which the kernel does not see."""
+        return self.kernel.pattern
+
 
 @dataclass(frozen=True)
 class Target:
@@ -267,9 +274,9 @@ class Design:
         ends = [edge.source for edge in self.edges] + [edge.target for edge in self.edges]
         sources, targets = ends[: len(self.edges)], ends[len(self.edges) :]
         for end in (sources, targets):
-            doubled = next((port for port in end if end.count(port) > 1), None)
+            doubled = [port for port, count in Counter(end).items() if count > 1]
             if doubled:
-                raise BuildError(f"{self.name}: port {doubled} has two edges; insert a stream fork")
+                raise BuildError(f"{self.name}: port {doubled[0]} has two edges; insert a stream fork")
         for edge in self.edges:
             if order.get(edge.source.node, -1) >= order.get(edge.target.node, len(order)):
                 raise BuildError(f"{self.name}: edge {edge.source} to {edge.target} runs backwards")
@@ -278,16 +285,16 @@ class Design:
 
     def _check_ends(self, kernels: list[tuple[str, tuple[Stream, ...]]], ends: list[Port]) -> None:
         streams = {Port(name, index): s for name, ports in kernels for index, s in enumerate(ports)}
+        edges = dict(zip(ends, self.edges, strict=True))
         for port, stream in streams.items():
-            self._check_end(port, stream, ends)
+            self._check_end(port, stream, edges.get(port))
         unknown = next((port for port in ends if port.node is not None and port not in streams), None)
         if unknown:
             raise BuildError(f"{self.name}: an edge ends at port {unknown}, which does not exist")
 
-    def _check_end(self, port: Port, stream: Stream, ends: list[Port]) -> None:
-        if port not in ends:
+    def _check_end(self, port: Port, stream: Stream, edge: Edge | None) -> None:
+        if edge is None:
             raise BuildError(f"{self.name}: port {port} is not connected")
-        edge = self.edges[ends.index(port)]
         for what in ("type", "size", "lanes"):
             have, want = getattr(edge.stream, what), getattr(stream, what)
             if have != want:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -50,6 +51,17 @@ class Pattern:
         """A beat through every port in every trip."""
         trips = np.arange(kernel.cycles.interval)
         return cls((trips,) * len(kernel.inputs), (trips,) * len(kernel.outputs))
+
+    @cached_property
+    def events(self) -> tuple[Trips, tuple[Trips, ...], tuple[Trips, ...]]:
+        """The trips in which beats pass, rising, and where among them each input's and output's beats are."""
+        ports = (*self.reads, *self.writes)
+        busy = np.zeros(1 + max(int(trips[-1]) for trips in ports), bool)
+        for trips in ports:
+            busy[trips] = True
+        places = np.cumsum(busy) - 1
+        found = tuple(places[trips] for trips in ports)
+        return np.flatnonzero(busy), found[: len(self.reads)], found[len(self.reads) :]
 
 
 class Kernel(ABC):

@@ -81,7 +81,7 @@ class Steady:
         places = {edge: place for place, edge in enumerate(design.edges)}
         stations = []
         for process in processes(design):
-            events, reads, writes = process.events()
+            events, reads, writes = process.pattern.events
             ins = {places[edge]: at for edge, at in zip(process.incoming, reads, strict=True)}
             outs = {places[edge]: at for edge, at in zip(process.outgoing, writes, strict=True)}
             stations.append(_Station(process, events, ins, outs))

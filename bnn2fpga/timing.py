@@ -53,16 +53,6 @@ class Process:
     trips: int
     stages: int = 0
 
-    def events(self) -> tuple[Trips, list[Trips], list[Trips]]:
-        """The trips in which beats pass, rising, and where among them each input's and output's beats are."""
-        ports = (*self.pattern.reads, *self.pattern.writes)
-        busy = np.zeros(self.trips, bool)
-        for trips in ports:
-            busy[trips] = True
-        places = np.cumsum(busy) - 1
-        found = [places[trips] for trips in ports]
-        return np.flatnonzero(busy), found[: len(self.incoming)], found[len(self.incoming) :]
-
 
 def processes(design: Design) -> list[Process]:
     """In topological order; inputs and outputs pass a beat in every cycle."""
@@ -80,7 +70,7 @@ def processes(design: Design) -> list[Process]:
                 node.name,
                 design.incoming(node.name),
                 design.outgoing(node.name),
-                node.kernel.pattern,
+                node.pattern,
                 node.kernel.cycles.interval,
                 node.kernel.stages,
             )
@@ -126,7 +116,7 @@ def latest(design: Design, ends: Mapping[Edge, Cycles] | None = None) -> dict[Ed
     read = dict(ends)
     written: dict[Edge, Cycles] = {}
     for process in reversed(running[: len(running) - len(design.outputs)]):
-        trips, reads, writes = process.events()
+        trips, reads, writes = process.pattern.events
         due = np.full(len(trips), NEVER)
         for edge, places in zip(process.outgoing, writes, strict=True):
             due[places] = np.minimum(due[places], read[edge] - through(edge) - process.stages)
@@ -143,7 +133,7 @@ def _earliest(running: list[Process], pace: int) -> dict[Edge, Passage]:
     written: dict[Edge, Cycles] = {}
     read: dict[Edge, Cycles] = {}
     for process in running:
-        trips, reads, writes = process.events()
+        trips, reads, writes = process.pattern.events
         ready = np.zeros(len(trips), np.int64)
         for edge, places in zip(process.incoming, reads, strict=True):
             ready[places] = np.maximum(ready[places], written[edge] + through(edge))
@@ -154,7 +144,7 @@ def _earliest(running: list[Process], pace: int) -> dict[Edge, Passage]:
     return {edge: Passage(written[edge], read[edge]) for edge in read}
 
 
-def _after(cycles: Cycles, edges: tuple[Edge, ...], places: list[Trips]) -> dict[Edge, Cycles]:
+def _after(cycles: Cycles, edges: tuple[Edge, ...], places: tuple[Trips, ...]) -> dict[Edge, Cycles]:
     return {edge: cycles[place] for edge, place in zip(edges, places, strict=True)}
 
 

@@ -22,7 +22,7 @@ def bounded_interval(design: Design) -> int:
     while changed:
         changed = False
         for process in running:
-            one_frame, reads, writes = process.events()
+            one_frame, reads, writes = process.pattern.events
             frames = np.arange(FRAMES)[:, None]
             trips = (one_frame + process.trips * frames).ravel()
             ready = np.zeros(len(trips), np.int64)

@@ -95,9 +95,17 @@ def plan(
         return search.fastest()
     target = int(clock_mhz * 1e6 / fps)
     found = search.at(target)
-    if found is None:
-        raise FoldingError(search.refusal(target, fps))
-    return found
+    if isinstance(found, Plan):
+        return found
+    raise FoldingError(search.refusal(found, fps))
+
+
+@dataclass(frozen=True)
+class _TooLarge:
+    """Nothing of so many cycles a frame fits; the cheapest design is kept where it was worked out."""
+
+    cycles: int
+    cheapest: Design | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,44 +114,53 @@ class _Search:
     choices: Choices
     limits: Amounts
 
-    def at(self, cycles: int) -> Plan | None:
+    def at(self, cycles: int) -> Plan | _TooLarge:
         """The cheapest design of at most `cycles` cycles a frame, if one fits with its FIFOs.
 
-        How deep FIFOs must be is known when all foldings are; what they need on top is taken from the limits
-        then, and the program solved again. So a folding of the same cost but with smaller FIFOs may be missed
-        where all others are too large by a few LUTs.
+        How deep FIFOs must be is known when all foldings are; what they need beyond the shallow ones that
+        the program counts is taken from the limits then, and the program solved again. So a folding with
+        smaller FIFOs may be missed where all others are too large by a few LUTs.
         """
         if self.choices.fastest[1] > cycles:
-            return None
-        room = self.limits
+            return _TooLarge(cycles)
+        room, cheapest = self.limits, None
         for _ in range(TRIES):
             found = solve(self.choices, cycles, room)
             if found is None:
-                return None
+                break
             folded = size_fifos(refold(self.design, found.kernels))
-            over = amounts(resources(folded)) - self.limits
-            if np.all(over <= 0):
+            used = amounts(resources(folded))
+            if np.all(used <= self.limits):
                 return Plan(folded, f"{cycles:,} cycles a frame are all that was asked for", found.gap)
-            room = room - np.maximum(over, 0)
-        return None
+            cheapest = cheapest or folded
+            room = self.limits - np.maximum(used - found.needed, 0)
+        return _TooLarge(cycles, cheapest)
 
     def fastest(self) -> Plan:
-        """The fastest that fits: what fits at some pace fits at every slower one, so halves are searched."""
+        """The fastest that fits: what fits at some pace fits at every slower one.
+
+        The search goes from the fast end in growing steps, as what does not fit by far is refused soonest,
+        then halves what is left.
+        """
         slowest, least = self.choices.fastest
         paces = [pace for pace in self.choices.paces if pace >= least]
-        low, high, best = 0, len(paces), None
+        low, high, step = 0, len(paces), 1
+        best: Plan | None = None
+        refused: _TooLarge | None = None
         while low < high:
-            middle = (low + high) // 2
-            found = self.at(paces[middle])
-            if found is None:
-                low = middle + 1
+            place = (low + high) // 2 if best else min(low + step - 1, high - 1)
+            found = self.at(paces[place])
+            if isinstance(found, Plan):
+                best, high = found, place
             else:
-                best, high = found, middle
-        if best is None:
-            raise FoldingError(f"{self.too_large(paces[-1])}; nothing fits on {self.target.board}")
-        if low == 0:
+                refused, low, step = found, place + 1, 2 * step
+        if refused is None:
+            assert best, "there is a pace"
             return replace(best, limit=slowest)
-        return replace(best, limit=f"{paces[low - 1]:,} cycles a frame: {self.too_large(paces[low - 1])}")
+        why = self.too_large(refused)
+        if best is None:
+            raise FoldingError(f"{why}; nothing fits on {self.target.board}")
+        return replace(best, limit=f"{refused.cycles:,} cycles a frame: {why}")
 
     @property
     def target(self) -> Target:
@@ -151,10 +168,10 @@ class _Search:
         assert self.design.target
         return self.design.target
 
-    def refusal(self, cycles: int, fps: float) -> str:
+    def refusal(self, refused: _TooLarge, fps: float) -> str:
         """Why `fps` is out of reach, and what is not."""
         slowest, least = self.choices.fastest
-        why = slowest if least > cycles else self.too_large(cycles)
+        why = slowest if least > refused.cycles else self.too_large(refused)
         clock = self.target.clock_mhz
         try:
             least = frame_cycles(self.fastest().design, self.choices.port_bits)
@@ -162,16 +179,18 @@ class _Search:
         except FoldingError:
             reach = "nothing fits"
         return (
-            f"{fps:,.0f} fps at {clock:g} MHz leave {cycles:,} cycles a frame: {why}; "
+            f"{fps:,.0f} fps at {clock:g} MHz leave {refused.cycles:,} cycles a frame: {why}; "
             f"{reach} on {self.target.board}"
         )
 
-    def too_large(self, cycles: int) -> str:
+    def too_large(self, refused: _TooLarge) -> str:
         """What the cheapest design of so many cycles needs too much of."""
-        found = solve(self.choices, cycles, self.limits, limited=False)
-        if found is None:
-            return "width converters take longer"
-        folded = size_fifos(refold(self.design, found.kernels))
+        folded = refused.cheapest
+        if folded is None:
+            found = solve(self.choices, refused.cycles, self.limits, limited=False)
+            if found is None:
+                return "width converters take longer"
+            folded = size_fifos(refold(self.design, found.kernels))
         needed = amounts(resources(folded))
         kind = int(np.argmax(needed / np.maximum(self.limits, 1)))
         parts = {node.name: amounts(node.kernel.resources)[kind] for node in folded.nodes}

@@ -19,13 +19,19 @@ from bnn2fpga.passes.choices import KINDS, Amounts, Choices, joint
 
 SECONDS = 20.0
 """For one program; what is found until then is taken, with the gap to what may be possible."""
+GAP = 5e-3
+"""Part by which a plan may be dearer than the cheapest; the last tenths of a per cent take the most time."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The kernels at their foldings; `gap` is the part by which a better one could be cheaper at most."""
+    """The kernels at their foldings, and what they need with shallow FIFOs.
+
+    `gap` is the part by which a better one could be cheaper at most.
+    """
 
     kernels: Mapping[str, Kernel]
+    needed: Amounts
     gap: float
 
 
@@ -87,9 +93,10 @@ def solve(choices: Choices, cycles: int, limits: Amounts, limited: bool = True) 
         integrality=np.arange(len(used)) < whole,
         bounds=Bounds(0, 1),
         constraints=rows.constraint(len(used)),
-        options={"time_limit": SECONDS, "mip_rel_gap": 1e-3},
+        # the relaxed program is nearly integral already: presolving takes several times as long as solving
+        options={"time_limit": SECONDS, "mip_rel_gap": GAP, "presolve": False},
     )
     if found.x is None:
         return None
     taken = {name: choice.kernel for (name, choice), x in zip(kernels, found.x, strict=False) if x > 0.5}
-    return Solution(taken, float(found.mip_gap))
+    return Solution(taken, needed @ found.x, float(found.mip_gap))
