@@ -29,6 +29,7 @@ FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {"alpha": 1.0}, 2),
+    "centred": (FREE, {"alpha": 1.0, "centred": True}, 2),
     "folded batch norm": (FREE, {"alpha": 1.0, "folded_norm": True}, 2),
     "no gradient clipping": (FREE | {"clip": None}, {"alpha": 1.0}, 1),
     "no warm-up": (FREE | {"warmup": 0}, {"alpha": 1.0}, 1),

@@ -55,12 +55,12 @@ def _scale_input(layer: FractionalConv2d, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _standardize_output(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
-    weight, scale, shift = layer.fold()
-    magnitude, scale, shift = layer.magnitude(weight), scale.flatten(), shift.flatten()
+    weight, *folded = layer.fold()
+    magnitude, (scale, shift, mean) = layer.magnitude(weight), (values.flatten() for values in folded)
     sums_deviation = (y.std(_channels(y)) / scale.abs()).clamp_min(LEAST_DEVIATION)
     sums_mean = (y.mean(_channels(y)) - shift) / scale
     layer.gain.data.copy_(1 / (magnitude * sums_deviation))
-    layer.shift.data.copy_(-sums_mean * magnitude)
+    layer.shift.data.copy_((mean - sums_mean) * magnitude)
     return layer.forward(*inputs)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.training.layers import (
+    MOMENTUM,
     BinaryConv2d,
     Folded,
     Sign,
@@ -23,6 +24,7 @@ from bnn2fpga.training.layers import (
     at_most,
     on_grid,
     power_of_two,
+    signs_of,
 )
 
 THIRDS = 2 / 3
@@ -81,9 +83,14 @@ class FractionalConv2d(BinaryConv2d):
     scale * (2 * M + (L where M > delta, else 0)) + shift, without scale and shift where batch norm follows
     (`normed`). `beta`, learned, and a bias a channel go into thresholds; delta (out,) is in standard
     deviations of M.
+
+    With `centred` M is what its sum is above the one of the running mean of the high signs, a channel each:
+    a standardized weight lets no mean pass that all inputs share, this one none of theirs. In hardware it is
+    in `shift` and in the threshold of the gate.
     """
 
     unit = 1 / 3
+    centred = False
 
     def __init__(
         self,
@@ -94,6 +101,7 @@ class FractionalConv2d(BinaryConv2d):
         standardized: bool = True,
         normed: bool = False,
         folded_norm: bool = False,
+        centred: bool = False,
     ) -> None:
         super().__init__(
             in_channels,
@@ -111,21 +119,35 @@ class FractionalConv2d(BinaryConv2d):
         self.bias_in = nn.Parameter(torch.zeros(1, in_channels, 1, 1))
         self.delta = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
         self.deviation = math.sqrt(9 * in_channels)
+        self.centred = centred
+        if centred:
+            self.register_buffer("input_mean", torch.zeros(in_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         folded = self._current()
         return self.scaled(self.gated_sums(x, folded), folded)
 
     def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
-        """2 * M + (L where M > delta, else 0)."""
+        """2 * M + (L where M > delta, else 0), where M is not centred yet."""
         u = x / self.beta + self.bias_in
         limit = self.delta * self._sum_deviation()
+        if self.centred:
+            limit = limit + folded.mean / 2
         if self.training:  # the same numbers, in fewer passes
-            sums = self.sums(_TwoSigns.apply(u), folded)
+            signs = _TwoSigns.apply(u)
+            if self.centred:
+                self.input_mean.lerp_(signs[: len(x)].detach().mean((0, 2, 3)), MOMENTUM)
+            sums = self.sums(signs, folded)
             return _Gate.apply(sums, limit, STEEPNESS / self._sum_deviation())
         outer = torch.where(u >= 0, u - THIRDS, u + THIRDS)
         high_sums, low_sums = self.sums(self.high(u), folded), self.sums(self.low(outer), folded)
         return 2 * high_sums + (high_sums > limit).to(x.dtype) * low_sums
+
+    def sums_mean(self, weight: Tensor) -> Tensor:
+        if not self.centred:
+            return super().sums_mean(weight)
+        taps = weight if self.float_weights else signs_of(weight)
+        return 2 * (taps.sum((2, 3)) @ self.input_mean.clone())  # which this step goes on to move
 
     def _sum_deviation(self) -> float:
         """Standard deviation of M: the square root of its terms, or 1 with standardized weights."""

@@ -114,17 +114,21 @@ class _StraightThrough(torch.autograd.Function):  # type: ignore[misc]
         return None, grad
 
 
-def _signs(value: Tensor) -> Tensor:
+def signs_of(value: Tensor) -> Tensor:
     """+-1 (0 gives +1); the gradient passes straight through."""
     return _StraightThrough.apply(at_least(value.detach(), 0.0).mul_(2).sub_(1), value)
 
 
 class Folded(NamedTuple):
-    """What hardware needs of a layer: bits [weight >= 0], then y = scale * sum + shift per channel."""
+    """What hardware needs of a layer: bits [weight >= 0], then y = scale * sum + shift per channel.
+
+    `shift` takes `mean` times scale back: what the running mean of the inputs adds to a sum.
+    """
 
     weight: Tensor
     scale: Tensor
     shift: Tensor
+    mean: Tensor
 
 
 class _StandardizedLayer(nn.Module):  # type: ignore[misc]
@@ -167,21 +171,26 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         """Weight of the latent shape, scale and shift (out, 1, ...) over the output; all differentiable."""
         weight = self._standardized()
         if self.output_scale is not None:
-            return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0))
+            return Folded(weight, torch.tensor(self.output_scale), torch.tensor(0.0), torch.tensor(0.0))
         if self.folded_norm:
             return self._normed(weight, self.running_mean, self.running_deviation)
         magnitude = self.magnitude(weight)
-        return self._snapped(weight, self.gain * magnitude, self.shift / magnitude)
+        return self._snapped(weight, self.gain * magnitude, self.shift / magnitude, self.sums_mean(weight))
+
+    def sums_mean(self, weight: Tensor) -> Tensor:
+        """What is taken from the sums of this standardized weight, (out,)."""
+        return torch.zeros(len(weight), device=weight.device)
 
     def _normed(self, weight: Tensor, mean: Tensor, deviation: Tensor) -> Folded:
         """Batch norm of sums of this mean and deviation (out,)."""
-        return self._snapped(weight, self.gain / deviation, self.shift * deviation - mean)
+        return self._snapped(weight, self.gain / deviation, self.shift * deviation, mean)
 
-    def _snapped(self, weight: Tensor, scale: Tensor, shift: Tensor) -> Folded:
+    def _snapped(self, weight: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Folded:
         """With scales moved to powers of two and shifts, in units of the sum, to their grid."""
         tail = (1,) * (weight.dim() - 2)
         power = power_of_two(scale)
-        return Folded(weight, power.view(-1, *tail), (power * on_grid(shift)).view(-1, *tail))
+        shift = power * on_grid(shift - mean)
+        return Folded(weight, power.view(-1, *tail), shift.view(-1, *tail), mean.view(-1, *tail))
 
     def magnitude(self, weight: Tensor) -> Tensor:
         """m of each output channel (out,), times what one step of the inputs stands for."""
@@ -192,7 +201,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         super().train(mode)
         if not mode:
             with torch.no_grad():
-                weight, self.folded_scale, self.folded_shift = self.fold()
+                weight, self.folded_scale, self.folded_shift, self.folded_mean = self.fold()
                 # signs only: an exported file of them packs thirty times smaller
                 self.folded_weight = torch.where(weight >= 0, 1.0, -1.0)
         return self
@@ -214,7 +223,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         if self.float_weights:
             return self.inner_forward_impl(x, folded.weight, None)
         if self.training:
-            return self.inner_forward_impl(x, _signs(folded.weight), None)
+            return self.inner_forward_impl(x, signs_of(folded.weight), None)
         return super().forward(x)
 
     def scaled(self, sums: Tensor, folded: Folded) -> Tensor:
@@ -222,7 +231,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         if self.folded_norm and self.training:
             folded = self._normed(folded.weight, *self._observed(sums))
         elif self.float_weights:
-            return self._float_scaled(sums)
+            return self._float_scaled(sums - folded.mean)
         y = sums * folded.scale
         return y if self.output_scale is not None else y + folded.shift
 
@@ -247,8 +256,9 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         return sums * self.unit * self.gain.view(-1, *tail) + self.shift.view(-1, *tail)
 
     def _current(self) -> Folded:
-        exporting = self.weight_quant.export_mode
-        return Folded(self.folded_weight, self.folded_scale, self.folded_shift) if exporting else self.fold()
+        if self.weight_quant.export_mode:
+            return Folded(self.folded_weight, self.folded_scale, self.folded_shift, self.folded_mean)
+        return self.fold()
 
 
 class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]

@@ -38,11 +38,12 @@ class _Half(nn.Module):  # type: ignore[misc]
         fraction_bits: int,
         standardized: bool,
         folded_norm: bool,
+        centred: bool,
     ) -> None:
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
-        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, norm, folded_norm)
+        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, norm, folded_norm, centred)
         self.rprelu = RPReLU(outputs, powers=not norm)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
         self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
@@ -65,7 +66,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
     thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a power of two and
-    a shift on a grid are left.
+    a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
+    back out of them.
     """
 
     def __init__(
@@ -80,10 +82,14 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         fraction_bits: int = 6,
         standardized: bool = True,
         folded_norm: bool = False,
+        centred: bool = False,
     ) -> None:
         super().__init__()
-        if norm and folded_norm:
-            raise ConfigError("folded_norm is for networks without batch norms of their own: wsfracbnn")
+        if norm and (folded_norm or centred):
+            what = "folded_norm" if folded_norm else "centred"
+            raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
+        if folded_norm and centred:
+            raise ConfigError("folded_norm centres the sums already; leave centred out")
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         scale = 1.0 if norm else None
@@ -103,7 +109,9 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             for _ in range(halves):
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
-                half = _Half(inputs, outputs, beta, norm, alpha, fraction_bits, standardized, folded_norm)
+                half = _Half(
+                    inputs, outputs, beta, norm, alpha, fraction_bits, standardized, folded_norm, centred
+                )
                 blocks.append(half)
                 if outputs != inputs:
                     variance *= POOLED_DEVIATION**2

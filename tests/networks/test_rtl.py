@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bnn2fpga import Design, compile
+from bnn2fpga.errors import ToolError
 from bnn2fpga.ir import Ints
+from bnn2fpga.passes.fifos import GRANULE
 from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.steady import Steady
 from bnn2fpga.timing import interval, latency
 from bnn2fpga.tools.verilator import RtlSimulator
 from tests.networks.shared import shared_arrays, shared_file
@@ -58,3 +62,42 @@ def test_network(
     print(f"{design.name}: interval {intervals[-1]}, latency {first}; {result.cycles} clocks")
     assert intervals[-1] == interval(design)
     assert first == latency(design)
+
+
+@pytest.mark.slow
+def test_half_of_any_deep_fifo_is_too_little(tmp_path: Path) -> None:
+    """CNV's frames leave later, or stop, with half of any FIFO that takes more than the smallest memory.
+
+    Or the model says why not: beats also wait in the registers of the kernel that writes, which C++ and so
+    the plan do not count on, and with those the half is enough.
+    """
+    design, integers = cnv()
+    frames = integers[:4].reshape(4, *design.inputs[0].stream.shape)
+    planned = clocks(design, frames, tmp_path / "planned")
+    assert planned is not None
+    deep = [place for place, edge in enumerate(design.edges) if edge.depth > GRANULE]
+    assert deep
+    for place in deep:
+        edge = design.edges[place]
+        half = edge.depth // 2
+        edges = (*design.edges[:place], replace(edge, depth=half), *design.edges[place + 1 :])
+        found = clocks(replace(design, edges=edges), frames, tmp_path / str(place))
+        late = None if found is None else int((found - planned).max())
+        print(f"{edge.source}: {half} of {edge.depth} beats: {late} clocks later")
+        if late is not None and late <= 0:
+            steady, source = Steady.of(design), design[str(edge.source.node)]
+            assert steady
+            assert steady.shrink(place, half), "the plan is deeper than it says"
+            assert not steady.shrink(place, half + source.stages)
+
+
+def clocks(design: Design, frames: Ints, folder: Path) -> Ints | None:
+    """Those in which the beats leave the design, or None if it stops."""
+    rtl_project(design).write(folder)
+    simulator = RtlSimulator.compile(design, folder, folder / "model")
+    try:
+        result = simulator.run(frames, beats=True)
+    except ToolError as stopped:
+        assert "nothing moved" in str(stopped)
+        return None
+    return result.beats[0].astype(np.int64) - result.start

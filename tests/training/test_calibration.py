@@ -66,6 +66,10 @@ def test_folded_batch_norm_keeps_its_gains() -> None:
 def test_batch_norm_needs_none() -> None:
     with pytest.raises(ConfigError, match="folded_norm is for networks without batch norms"):
         build_model("fracbnn", (3, 8, 8), 10, SMALL | {"folded_norm": True})
+    with pytest.raises(ConfigError, match="centred is for networks without batch norms"):
+        build_model("fracbnn", (3, 8, 8), 10, SMALL | {"centred": True})
+    with pytest.raises(ConfigError, match="leave centred out"):
+        build_model("wsfracbnn", (3, 8, 8), 10, SMALL | {"centred": True, "folded_norm": True})
     net = build_model("fracbnn", (3, 8, 8), 10, SMALL)
     before = {name: value.clone() for name, value in net.named_parameters()}
     calibrate(net, images())

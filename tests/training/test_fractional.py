@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bnn2fpga import compile, verify
-from bnn2fpga.training import layers
+from bnn2fpga.training import fractional, layers
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import SHIFT_GRID, standardize
@@ -73,7 +73,7 @@ def test_gated_convolution(stride: int) -> None:
     m, rest = (torch.nn.functional.conv2d(part, weight, padding=1, stride=stride) for part in (high, low))
     expected = 2 * m + torch.where(m > layer.delta * 27**0.5, rest, torch.zeros(()))
     torch.testing.assert_close(layer.gated_sums(x, layer.fold()), expected)
-    _, scale, shift = layer.fold()
+    _, scale, shift, _ = layer.fold()
     torch.testing.assert_close(layer(x), expected * scale + shift)
     assert torch.all(scale.abs().log2() % 1 == 0)
 
@@ -100,7 +100,7 @@ def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) 
     x = torch.randn(16, 3, 6, 6)
     trained = layer.train()(x)
     assert torch.equal(layer.eval()(x), trained)
-    _, scale, shift = layer.fold()
+    _, scale, shift, _ = layer.fold()
     assert torch.all(scale.abs().log2() % 1 == 0) and torch.all(shift / scale / SHIFT_GRID % 1 == 0)
     sums = layer.gated_sums(x, layer.fold())
     usual = torch.nn.functional.batch_norm(sums, None, None, layer.gain, layer.gain * layer.shift, True)
@@ -108,6 +108,31 @@ def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) 
     assert ratio.min() > 0.6 and ratio.max() < 1.6
     trained.square().sum().backward()
     assert layer.gain.grad is not None and torch.all(layer.gain.grad != 0)
+
+
+@pytest.mark.parametrize("floating", [False, True])
+def test_centred_sums_have_no_mean_left(monkeypatch: pytest.MonkeyPatch, floating: bool) -> None:
+    """Up to the grid of the shift; both M and its gate."""
+    monkeypatch.setattr(fractional, "MOMENTUM", 1.0)
+    torch.manual_seed(1)
+    layer = FractionalConv2d(4, 8, beta=1.0, centred=True).train()
+    layer.float_weights = floating
+    inner = torch.randn(2048, 4, 3, 3) + torch.tensor([0.8, -0.5, 0.3, 0.0]).view(-1, 1, 1)
+    layer(inner)  # the mean is that of this batch from here on
+    weight = layer.fold().weight if floating else torch.where(layer.fold().weight >= 0, 1.0, -1.0)
+    high = torch.where(inner >= 0, 1.0, -1.0)
+    m = torch.nn.functional.conv2d(high, weight)
+    left = 2 * m.mean((0, 2, 3)) - layer.fold().mean.flatten()
+    assert left.abs().mean() < 0.1 * 2 * m.mean((0, 2, 3)).abs().mean()
+    layer.fold().shift.sum().backward()
+    assert layer.weight.grad is not None
+    if not floating:
+        plain = FractionalConv2d(4, 8, beta=1.0)
+        plain.load_state_dict(layer.state_dict(), strict=False)
+        _, scale, shift, _ = layer.fold()
+        moved = (shift - plain.fold().shift) / scale + layer.fold().mean
+        assert moved.abs().max() <= SHIFT_GRID
+        assert torch.equal(layer.eval()(inner), layer.train()(inner))
 
 
 def test_slopes_are_powers_of_two() -> None:
@@ -123,11 +148,17 @@ def test_slopes_are_powers_of_two() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "folded_norm"), [(0, False), pytest.param(1, False, marks=pytest.mark.slow), (0, True)]
+    ("seed", "parameters"),
+    [
+        (0, {}),
+        pytest.param(1, {}, marks=pytest.mark.slow),
+        (0, {"folded_norm": True}),
+        (0, {"centred": True}),
+    ],
 )
-def test_without_batch_norm_nothing_is_rounded_away(seed: int, folded_norm: bool) -> None:
+def test_without_batch_norm_nothing_is_rounded_away(seed: int, parameters: dict[str, Any]) -> None:
     """All levels give the same integers; no float but the last layer."""
-    net = made("wsfracbnn", seed, folded_norm=folded_norm)
+    net = made("wsfracbnn", seed, **parameters)
     ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE))
     assert ladder.ok and not any(level.tolerated for level in ladder.levels)
     assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++", "RTL"]
@@ -149,7 +180,13 @@ def test_kernels_of_the_network() -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"float_epochs": 3}, {"clip": 0.1}])
 @pytest.mark.parametrize(
-    ("model", "parameters"), [("fracbnn", {}), ("wsfracbnn", {}), ("wsfracbnn", {"folded_norm": True})]
+    ("model", "parameters"),
+    [
+        ("fracbnn", {}),
+        ("wsfracbnn", {}),
+        ("wsfracbnn", {"folded_norm": True}),
+        ("wsfracbnn", {"centred": True}),
+    ],
 )
 def test_they_learn(tmp_path: Path, model: str, parameters: dict[str, Any], changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
