@@ -178,14 +178,16 @@ def test_kernels_of_the_network() -> None:
     assert all(node.kernel.resources.dsps == 0 for node in design.nodes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"float_epochs": 3}, {"clip": 0.1}])
 @pytest.mark.parametrize(
-    ("model", "parameters"),
+    ("model", "parameters", "changes"),
     [
-        ("fracbnn", {}),
-        ("wsfracbnn", {}),
-        ("wsfracbnn", {"folded_norm": True}),
-        ("wsfracbnn", {"centred": True}),
+        ("fracbnn", {}, {}),
+        ("fracbnn", {}, {"float_epochs": 3}),
+        ("wsfracbnn", {}, {}),
+        ("wsfracbnn", {}, {"float_epochs": 3}),
+        ("wsfracbnn", {}, {"clip": 0.1}),
+        ("wsfracbnn", {"folded_norm": True}, {}),
+        ("wsfracbnn", {"centred": True}, {"float_epochs": 3, "clip": 0.1}),
     ],
 )
 def test_they_learn(tmp_path: Path, model: str, parameters: dict[str, Any], changes: dict[str, Any]) -> None:
