@@ -21,7 +21,7 @@ from bnn2fpga.host import HostShare
 from bnn2fpga.ir import Design, Ints, Stream
 from bnn2fpga.pipeline import Options, Pipeline
 from bnn2fpga.report import describe
-from bnn2fpga.timing import interval, latency
+from bnn2fpga.timing import frame_cycles, latency
 from bnn2fpga.tools.gcc import header_folder
 
 GOLDEN_FRAMES = 16
@@ -115,7 +115,7 @@ def _facts(pipeline: Pipeline, share: HostShare) -> dict[str, Any]:
         "board": design.target.board,
         "part": design.target.part,
         "clock_mhz": design.target.clock_mhz,
-        "interval_clocks": interval(design),
+        "frame_clocks": frame_cycles(design, pipeline.board.hp_port_bits),
         "latency_clocks": latency(design),
         "design": design_digest(pipeline.lowered),
         "frame_shape": list(source.shape if share.encode is None else design.host.input_shape),

@@ -110,7 +110,8 @@ class Accelerator:
         """Measured on `frames` golden frames, repeated: latencies of one frame and frames a second.
 
         Without host time from the start of a transfer to its end; `_with_host` from frames to results.
-        `planned_fps` is the clock over the planned interval. On a simulator the times are the simulator's.
+        `planned_fps` is the clock over the planned clocks from frame to frame, of the core or of the memory
+        port, whichever is slower. On a simulator the times are the simulator's.
         """
         if frames < 1:
             raise AcceleratorError(f"benchmark of {frames} frames; legal: at least 1")
@@ -130,7 +131,7 @@ class Accelerator:
             "latency_us_with_host": 1e6 * latency_with_host,
             "fps": frames / core,
             "fps_with_host": frames / whole,
-            "planned_fps": 1e6 * clock / self._model.interval_clocks,
+            "planned_fps": 1e6 * clock / self._model.frame_clocks,
         }
 
     def close(self) -> None:

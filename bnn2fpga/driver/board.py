@@ -139,7 +139,7 @@ class PynqBackend:
 
     def _wait(self, engine: DmaEngine | MoverEngine, frames: int) -> None:
         begin = time.monotonic()
-        planned = frames * self._model.interval_clocks / (1e6 * self._model.clock_mhz)
+        planned = frames * self._model.frame_clocks / (1e6 * self._model.clock_mhz)
         limit = self._timeout + 10 * planned
         while not engine.done():
             waited = time.monotonic() - begin

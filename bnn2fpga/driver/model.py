@@ -17,7 +17,7 @@ from .streams import StreamFormat
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 """What model.json says of itself; another number is another layout."""
 MODEL_FILE = "model.json"
 ARRAYS_FILE = "model.npz"
@@ -56,7 +56,7 @@ class Model:
     name: str
     flow: str
     clock_mhz: float
-    interval_clocks: int
+    frame_clocks: int
     frame_shape: tuple[int, ...]
     source: StreamFormat
     sink: StreamFormat
@@ -109,7 +109,7 @@ def _model(folder: Path, facts: dict[str, Any], arrays: dict[str, NDArray[Any]])
         facts["name"],
         facts["flow"],
         float(facts["clock_mhz"]),
-        int(facts["interval_clocks"]),
+        int(facts["frame_clocks"]),
         tuple(facts["frame_shape"]),
         _stream(facts["input"]),
         _stream(facts["output"]),

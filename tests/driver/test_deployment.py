@@ -21,10 +21,12 @@ from bnn2fpga.driver.model import load_model
 from bnn2fpga.driver.streams import StreamFormat
 from bnn2fpga.driver_file import driver_text
 from bnn2fpga.errors import MismatchError
+from bnn2fpga.estimate import estimate
 from bnn2fpga.frontend import load
 from bnn2fpga.frontend.execute import Graph
 from bnn2fpga.ir import IntType, Stream, lane_counts
 from bnn2fpga.pipeline import Options, Pipeline
+from bnn2fpga.timing import interval
 from bnn2fpga.verify import random_frames
 from tests.driver.deployments import deploy_pipeline
 from tests.frontend.nets import affine, dense, levels, pixels, sign
@@ -64,6 +66,11 @@ def test_trained_graphs(name: str, tmp_path: Path) -> None:
     assert np.allclose(found, outputs, rtol=0, atol=1e-5 * np.abs(outputs).max())
     assert (accelerator.predict(frames) == outputs.argmax(axis=1)).all()
     assert accelerator.selftest() == 16
+    if path.name.startswith("TFC"):  # as fast as its memory port; the core itself would be faster
+        design = pipeline.folded
+        planned = accelerator.benchmark(1)["planned_fps"]
+        assert planned == pytest.approx(estimate(design, pipeline.board).fps)
+        assert planned < 1e8 / interval(design)
 
 
 @pytest.mark.parametrize(
