@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.training.layers import (
-    MOMENTUM,
     BinaryConv2d,
     Folded,
     Sign,
@@ -24,7 +23,6 @@ from bnn2fpga.training.layers import (
     at_most,
     on_grid,
     power_of_two,
-    signs_of,
 )
 
 THIRDS = 2 / 3
@@ -84,13 +82,11 @@ class FractionalConv2d(BinaryConv2d):
     (`normed`). `beta`, learned, and a bias a channel go into thresholds; delta (out,) is in standard
     deviations of M.
 
-    With `centred` M is what its sum is above the one of the running mean of the high signs, a channel each:
-    a standardized weight lets no mean pass that all inputs share, this one none of theirs. In hardware it is
-    in `shift` and in the threshold of the gate.
+    With `centred` M is without what the running mean of the high signs adds to it; in hardware this is in
+    the threshold of the gate, too. To do the same to L makes learning slower.
     """
 
     unit = 1 / 3
-    centred = False
 
     def __init__(
         self,
@@ -113,30 +109,27 @@ class FractionalConv2d(BinaryConv2d):
             standardized=standardized,
             output_scale=1.0 if normed else None,
             folded_norm=folded_norm,
+            centred=centred,
         )
         self.high, self.low = Sign(), Sign()
         self.beta = nn.Parameter(torch.tensor(float(beta)))
         self.bias_in = nn.Parameter(torch.zeros(1, in_channels, 1, 1))
         self.delta = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
         self.deviation = math.sqrt(9 * in_channels)
-        self.centred = centred
-        if centred:
-            self.register_buffer("input_mean", torch.zeros(in_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         folded = self._current()
         return self.scaled(self.gated_sums(x, folded), folded)
 
     def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
-        """2 * M + (L where M > delta, else 0), where M is not centred yet."""
+        """2 * M + (L where M > delta, else 0); of `centred` sums only the gate's are that here."""
         u = x / self.beta + self.bias_in
         limit = self.delta * self._sum_deviation()
         if self.centred:
             limit = limit + folded.mean / 2
         if self.training:  # the same numbers, in fewer passes
             signs = _TwoSigns.apply(u)
-            if self.centred:
-                self.input_mean.lerp_(signs[: len(x)].detach().mean((0, 2, 3)), MOMENTUM)
+            self.follow_mean(signs[: len(x)])
             sums = self.sums(signs, folded)
             return _Gate.apply(sums, limit, STEEPNESS / self._sum_deviation())
         outer = torch.where(u >= 0, u - THIRDS, u + THIRDS)
@@ -144,10 +137,7 @@ class FractionalConv2d(BinaryConv2d):
         return 2 * high_sums + (high_sums > limit).to(x.dtype) * low_sums
 
     def sums_mean(self, weight: Tensor) -> Tensor:
-        if not self.centred:
-            return super().sums_mean(weight)
-        taps = weight if self.float_weights else signs_of(weight)
-        return 2 * (taps.sum((2, 3)) @ self.input_mean.clone())  # which this step goes on to move
+        return 2 * super().sums_mean(weight)
 
     def _sum_deviation(self) -> float:
         """Standard deviation of M: the square root of its terms, or 1 with standardized weights."""

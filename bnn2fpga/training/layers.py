@@ -33,7 +33,7 @@ SHIFT_GRID = 2.0**-4
 MIN_EXPONENT, MAX_EXPONENT = -16, 16
 """Channel scales lie in +-[2^-16, 2^16]."""
 MOMENTUM = 0.1
-"""Part of a batch in the running mean and deviation of a layer with folded batch norm, as in torch.nn."""
+"""Part of a batch in the running means and deviations of a layer, as in torch.nn."""
 LEAST_VARIANCE = 1e-2
 """Added to that of the sums, which are integers."""
 
@@ -114,7 +114,7 @@ class _StraightThrough(torch.autograd.Function):  # type: ignore[misc]
         return None, grad
 
 
-def signs_of(value: Tensor) -> Tensor:
+def _signs(value: Tensor) -> Tensor:
     """+-1 (0 gives +1); the gradient passes straight through."""
     return _StraightThrough.apply(at_least(value.detach(), 0.0).mul_(2).sub_(1), value)
 
@@ -145,6 +145,9 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     with the batch's mean and deviation while training, running ones afterwards. Rounding is the same in both.
 
+    With `centred` the running mean of the inputs, a channel each, is taken out of the sums: a standardized
+    weight lets no mean pass that all inputs share, this one none of theirs. In hardware that is part of t_i.
+
     With `float_weights` the standardized weights are not binarized, in the first phase of a training; without
     `standardized` the latent ones are taken as they are, to measure what standardization brings.
     """
@@ -153,11 +156,18 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     """What one step of the integer inputs stands for."""
 
     def _init_channels(
-        self, gamma: float, output_scale: float | None, standardized: bool, folded_norm: bool = False
+        self,
+        gamma: float,
+        output_scale: float | None,
+        standardized: bool,
+        folded_norm: bool = False,
+        centred: bool = False,
     ) -> None:
         self.gamma, self.output_scale, self.standardized = gamma, output_scale, standardized
-        self.float_weights, self.folded_norm = False, folded_norm
-        out = self.weight.shape[0]
+        self.float_weights, self.folded_norm, self.centred = False, folded_norm, centred
+        out, inputs = self.weight.shape[:2]
+        if centred:
+            self.register_buffer("input_mean", torch.zeros(inputs))
         if output_scale is None:
             self.gain = nn.Parameter(torch.ones(out))
             self.shift = nn.Parameter(torch.zeros(out))
@@ -178,8 +188,16 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         return self._snapped(weight, self.gain * magnitude, self.shift / magnitude, self.sums_mean(weight))
 
     def sums_mean(self, weight: Tensor) -> Tensor:
-        """What is taken from the sums of this standardized weight, (out,)."""
-        return torch.zeros(len(weight), device=weight.device)
+        """What the running mean of the inputs adds to the sums of this standardized weight, (out,)."""
+        if not self.centred:
+            return torch.zeros(len(weight), device=weight.device)
+        taps = weight if self.float_weights else _signs(weight)
+        return taps.flatten(2).sum(2) @ self.input_mean.clone()  # which this step goes on to move
+
+    def follow_mean(self, inputs: Tensor) -> None:
+        """While training the running mean of the inputs (N, in, ...) follows them."""
+        if self.centred and self.training:
+            self.input_mean.lerp_(inputs.detach().mean((0, *range(2, inputs.dim()))), MOMENTUM)
 
     def _normed(self, weight: Tensor, mean: Tensor, deviation: Tensor) -> Folded:
         """Batch norm of sums of this mean and deviation (out,)."""
@@ -213,6 +231,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, ...) to (N, out, ...), as the base layer."""
         folded = self._current()
+        self.follow_mean(x)
         return self.scaled(self.sums(x, folded), folded)
 
     def sums(self, x: Tensor, folded: Folded) -> Tensor:
@@ -223,7 +242,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         if self.float_weights:
             return self.inner_forward_impl(x, folded.weight, None)
         if self.training:
-            return self.inner_forward_impl(x, signs_of(folded.weight), None)
+            return self.inner_forward_impl(x, _signs(folded.weight), None)
         return super().forward(x)
 
     def scaled(self, sums: Tensor, folded: Folded) -> Tensor:
@@ -275,6 +294,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
         standardized: bool = True,
         output_scale: float | None = None,
         folded_norm: bool = False,
+        centred: bool = False,
     ) -> None:
         QuantConv2d.__init__(
             self,
@@ -286,7 +306,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
             bias=False,
             weight_quant=BinaryWeightQuant,
         )
-        self._init_channels(gamma, output_scale, standardized, folded_norm)
+        self._init_channels(gamma, output_scale, standardized, folded_norm, centred)
 
 
 class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]

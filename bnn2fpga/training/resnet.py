@@ -101,6 +101,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             standardized=standardized,
             output_scale=scale,
             folded_norm=folded_norm,
+            centred=centred,
         )
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
         blocks: list[nn.Module] = []

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bnn2fpga import compile, verify
-from bnn2fpga.training import fractional, layers
+from bnn2fpga.training import layers
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import SHIFT_GRID, standardize
@@ -113,7 +113,7 @@ def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("floating", [False, True])
 def test_centred_sums_have_no_mean_left(monkeypatch: pytest.MonkeyPatch, floating: bool) -> None:
     """Up to the grid of the shift; both M and its gate."""
-    monkeypatch.setattr(fractional, "MOMENTUM", 1.0)
+    monkeypatch.setattr(layers, "MOMENTUM", 1.0)
     torch.manual_seed(1)
     layer = FractionalConv2d(4, 8, beta=1.0, centred=True).train()
     layer.float_weights = floating
