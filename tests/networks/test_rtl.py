@@ -83,7 +83,8 @@ def test_half_of_any_deep_fifo_is_too_little(tmp_path: Path) -> None:
         edges = (*design.edges[:place], replace(edge, depth=half), *design.edges[place + 1 :])
         found = clocks(replace(design, edges=edges), frames, tmp_path / str(place))
         late = None if found is None else int((found - planned).max())
-        print(f"{edge.source}: {half} of {edge.depth} beats: {late} clocks later")
+        outcome = "stops" if late is None else f"{late} clocks later"
+        print(f"{edge.source}: {half} of {edge.depth} beats: {outcome}")
         if late is not None and late <= 0:
             steady, source = Steady.of(design), design[str(edge.source.node)]
             assert steady

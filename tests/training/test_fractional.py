@@ -37,6 +37,8 @@ def made(name: str, seed: int = 0, **parameters: bool) -> torch.nn.Module:
                 buffer += torch.randn_like(buffer)
             if key.endswith("running_deviation"):
                 buffer += 4 * torch.rand_like(buffer)
+            if key.endswith("input_mean"):
+                buffer += torch.rand_like(buffer) - 0.5
     return net.eval()
 
 
