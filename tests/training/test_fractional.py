@@ -154,7 +154,7 @@ def test_slopes_are_powers_of_two() -> None:
     [
         (0, {}),
         pytest.param(1, {}, marks=pytest.mark.slow),
-        (0, {"folded_norm": True}),
+        pytest.param(0, {"folded_norm": True}, marks=pytest.mark.slow),
         (0, {"centred": True}),
     ],
 )
