@@ -122,7 +122,7 @@ class FractionalConv2d(BinaryConv2d):
         return self.scaled(self.gated_sums(x, folded), folded)
 
     def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
-        """2 * M + (L where M > delta, else 0); of `centred` sums only the gate's are that here."""
+        """2 * M + (L where M > delta, else 0); only the gate sees M `centred`, `scaled` does the rest."""
         u = x / self.beta + self.bias_in
         limit = self.delta * self._sum_deviation()
         if self.centred:

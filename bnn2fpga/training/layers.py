@@ -122,7 +122,8 @@ def _signs(value: Tensor) -> Tensor:
 class Folded(NamedTuple):
     """What hardware needs of a layer: bits [weight >= 0], then y = scale * sum + shift per channel.
 
-    `shift` takes `mean` times scale back: what the running mean of the inputs adds to a sum.
+    `shift` takes the mean of a sum back, `mean` times scale: with `centred` what the running mean of the
+    inputs adds to it, with `folded_norm` its own, else 0.
     """
 
     weight: Tensor
