@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# before numpy and torch are imported: a process of tests a core, whose threads would only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from bnn2fpga.cli import main
 
