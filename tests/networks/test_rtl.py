@@ -18,6 +18,7 @@ from bnn2fpga.steady import Steady
 from bnn2fpga.timing import interval, latency
 from bnn2fpga.tools.verilator import RtlSimulator
 from tests.networks.shared import shared_arrays, shared_file
+from tests.rtl.runtime import runtime
 
 
 def tfc() -> tuple[Design, Ints]:
@@ -53,7 +54,8 @@ def test_network(
     design, integers = network()
     frames = integers.reshape(len(integers), *design.inputs[0].stream.shape)
     rtl_project(design).write(tmp_path)
-    result = RtlSimulator.compile(design, tmp_path, tmp_path / "model").run(frames, beats=True)
+    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", runtime=runtime())
+    result = simulator.run(frames, beats=True)
     np.testing.assert_array_equal(result.outputs[0], design.simulate(integers))
     ends = result.beats[0].reshape(len(frames), -1)[:, -1].astype(np.int64)
     intervals, first = np.diff(ends), int(ends[0]) - result.start + 1
@@ -95,7 +97,7 @@ def test_half_of_any_deep_fifo_is_too_little(tmp_path: Path) -> None:
 def clocks(design: Design, frames: Ints, folder: Path) -> Ints | None:
     """Those in which the beats leave the design, or None if it stops."""
     rtl_project(design).write(folder)
-    simulator = RtlSimulator.compile(design, folder, folder / "model")
+    simulator = RtlSimulator.compile(design, folder, folder / "model", runtime=runtime())
     try:
         result = simulator.run(frames, beats=True)
     except ToolError as stopped:

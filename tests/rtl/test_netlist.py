@@ -18,6 +18,7 @@ from bnn2fpga.tools.verilator import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
 from tests.networks.shared import shared_arrays, shared_file
 from tests.rtl.cases import every_kernel
+from tests.rtl.runtime import runtime
 
 pytestmark = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 
@@ -30,7 +31,7 @@ def run_netlist(design: Design, folder: Path, *inputs: Ints) -> tuple[Synthesis,
     (netlist / "rtl").mkdir(parents=True)
     shutil.copy(folder / "netlist.v", netlist / "rtl/netlist.sv")
     shutil.copy(cell_models(), netlist / "rtl/cells.sv")
-    simulator = RtlSimulator.compile(design, netlist, netlist / "model", optimize=0)
+    simulator = RtlSimulator.compile(design, netlist, netlist / "model", optimize=0, runtime=runtime())
     return synthesis, simulator.run(*inputs, gaps=0.2, holds=0.2).outputs
 
 

@@ -12,6 +12,7 @@ from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.verilator import RtlSimulator
 from tests.kernels.designs import frames_for, outputs_of
 from tests.random_designs import random_design
+from tests.rtl.runtime import runtime
 
 FRAMES = 2500
 """Of each design; four make ten thousand."""
@@ -46,7 +47,7 @@ def with_pauses(files: dict[str, str]) -> Project:
 def test_random_design(seed: int, tmp_path: Path) -> None:
     design = random_design(seed, 4, 2)
     with_pauses(dict(rtl_project(design).files)).write(tmp_path)
-    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", optimize=1)
+    simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", runtime=runtime())
     frames = frames_for(design, FRAMES, seed)
     result = simulator.run(frames, seed=seed, gaps=0.2, holds=0.2)
     for found, want in zip(result.outputs, outputs_of(design, frames), strict=True):
