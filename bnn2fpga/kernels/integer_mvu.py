@@ -46,9 +46,10 @@ class IntegerMvu(MatrixVector):
     @property
     def parts(self) -> Parts:
         bits = self.accumulator_type.bits
+        # to add an input or not, as weights of more than one bit have it, costs more than to subtract it
+        kind = "" if self.weight_type.bipolar else "multi-bit "
         if self.tiles == 1:
-            return {**super().parts, "constant adders": int(np.count_nonzero(self.weights)) * bits}
-        terms = self.pe * self.simd * (1 if self.weight_type.bipolar else self.weight_type.bits)
+            return {**super().parts, f"constant {kind}adders": int(np.count_nonzero(self.weights)) * bits}
         # yosys builds weights that are nearly always the same into the adders
         known = "nearly constant " if self.tiles == 2 else ""
-        return {**super().parts, f"{known}adders": terms * bits}
+        return {**super().parts, f"{known}{kind}adders": self.pe * self.simd * bits}

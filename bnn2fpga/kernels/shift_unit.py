@@ -45,10 +45,15 @@ class ShiftUnit(Elementwise):
         return self.output
 
     @property
+    def bounds(self) -> tuple[int, int]:
+        """Least and largest sum of input and offset."""
+        low, high = self.source_type.low, self.source_type.high
+        return low + int(self.offsets.min()), high + int(self.offsets.max())
+
+    @property
     def sum_bits(self) -> int:
-        """Of the signed sum of input and offset."""
-        low = self.source_type.low + int(self.offsets.min())
-        high = self.source_type.high + int(self.offsets.max())
+        """Of the signed sum."""
+        low, high = self.bounds
         return 1 + max(high, -low - 1, 0).bit_length()
 
     @property
@@ -70,11 +75,16 @@ class ShiftUnit(Elementwise):
 
     @property
     def parts(self) -> Parts:
-        fixed = "constant " if self.channel_folds == 1 else ""
+        """Below the lowest bit that any offset has, nothing is added."""
+        low, high = (bound >> self.shift for bound in self.bounds)
+        saturates = low < self.output.low or high > self.output.high
+        offsets = int(np.bitwise_or.reduce(self.offsets))
+        untouched = (offsets & -offsets).bit_length() - 1 if offsets else self.sum_bits
         return {
             "counters": counter_bits(self.channel_folds),
             "arrived": self.inputs[0].bits,
-            f"{fixed}sums": self.lanes * self.sum_bits,
+            "sums": self.lanes * (self.sum_bits - untouched),
+            "saturated": self.lanes * self.output.bits * saturates,
         }
 
     @property

@@ -104,15 +104,19 @@ class TwoSlopeUnit(Elementwise):
 
     @property
     def parts(self) -> Parts:
+        """A bit that is the same in all words of a lane needs no register and no stage of a shifter."""
         fixed = "constant " if self.channel_folds == 1 else ""
-        sums = self.lanes * self.terms * self.sum_bits
+        words = (0, 2)
+        constants = np.ptp(field_bits(self.constants, self.sum_bits), axis=words)
+        stages = np.ptp(field_bits(self.shifts, self.term_bits - 2), axis=words).sum(axis=-1)
+        used = self.signs.any(axis=words)
         return {
             "counters": counter_bits(self.channel_folds),
             "arrived": self.inputs[0].bits,
             f"{fixed}knees": self.lanes * self.knee_bits,
-            f"{fixed}lines": self.lanes * self.line_bits,
-            f"{fixed}sums": sums,
-            f"{fixed}shifters": sums * (self.term_bits - 2),
+            "lines": int(constants.sum() + stages.sum()),
+            "sums": self.sum_bits * int(used.sum()),
+            "shifters": self.sum_bits * int(stages[used].sum()),
         }
 
     @property
