@@ -134,13 +134,16 @@ def total_parts(*parts: Parts) -> dict[str, float]:
 
 
 def fitted(kind: str, parts: Parts) -> Resources:
-    """LUTs and flip-flops of a kernel of class `kind`; of one that was never measured, one each a part."""
+    """LUTs and flip-flops of a kernel of class `kind`; of one that was never measured, one each a part.
+
+    At least one: none is without handshakes.
+    """
     fit = fits().get(kind)
     if fit is None:
         return Resources(luts=ceil(sum(parts.values())), flipflops=ceil(sum(parts.values())))
 
     def cost(what: str) -> int:
-        return round(sum(fit[what].get(name, 0.0) * count for name, count in parts.items()))
+        return max(1, round(sum(fit[what].get(name, 0.0) * count for name, count in parts.items())))
 
     return Resources(luts=cost("luts"), flipflops=cost("flipflops"))
 

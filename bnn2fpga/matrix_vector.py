@@ -151,7 +151,7 @@ class MatrixVector(Kernel):
         if self.steps:
             constant = "constant " if self.row_folds == 1 else ""
             compared = self.pe * self.steps.count * self.accumulator_type.bits
-            levels = self.pe * (self.steps.count - 1) * self.steps.output.bits
+            levels = self.pe * max(0, self.steps.count - 1) * self.steps.output.bits
             counted |= {f"{constant}thresholds": compared, f"{constant}levels": levels}
         return counted
 

@@ -132,7 +132,7 @@ class ThermometerEncoder(Kernel):
             "counters": counter_bits(self.folds),
             "kept": numbers * self.source_type.bits,
             f"{fixed}thresholds": steps * self.source_type.bits,
-            f"{fixed}levels": (steps - self.lanes) * self.steps.output.bits,
+            f"{fixed}levels": max(0, steps - self.lanes) * self.steps.output.bits,
             f"{fixed}places": self.lanes * self.source_type.bits * (numbers - 1),
         }
 

@@ -75,7 +75,7 @@ class Threshold(LockStep):
             "counters": counter_bits(self.row_folds),
             "arrived": self.inputs[0].bits,
             f"{fixed}thresholds": self.steps.count * self.inputs[0].bits,
-            f"{fixed}levels": self.pe * (self.steps.count - 1) * self.steps.output.bits,
+            f"{fixed}levels": self.pe * max(0, self.steps.count - 1) * self.steps.output.bits,
         }
 
     @property
