@@ -98,14 +98,10 @@ class RtlSimulator:
         _run(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
         (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
         generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-        own = () if runtime else RUNTIME
-        command = _gcc(
-            folder, [*own, *(["verilated_vcd_c.cpp"] if trace else []), *generated, "harness.cpp"], optimize
-        )
-        if trace:
-            command += ["-DBNN2FPGA_TRACE", "-DVM_TRACE=1", "-DVM_TRACE_VCD=1"]
-        else:
-            command += ["-DVM_TRACE=0"]
+        verilated = [*(() if runtime else RUNTIME), *(["verilated_vcd_c.cpp"] if trace else [])]
+        command = _gcc(folder, [*verilated, *generated, "harness.cpp"], optimize)
+        command += ["-DBNN2FPGA_TRACE"] if trace else []
+        command += ["-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if trace else ["-DVM_TRACE=0"]
         command += [str(runtime.resolve())] if runtime else []
         _run([*command, "-o", "harness"], folder, {}, "g++", "error:")
         return cls(design, folder / "harness", sources)
