@@ -148,11 +148,8 @@ class MatrixVector(Kernel):
             "popcounts": lanes * sum(popcount.luts for popcount in self.popcounts),
             "popcount registers": lanes * sum(popcount.registers for popcount in self.popcounts),
         }
-        if self.steps:
-            constant = "constant " if self.row_folds == 1 else ""
-            compared = self.pe * self.steps.count * self.accumulator_type.bits
-            levels = self.pe * max(0, self.steps.count - 1) * self.steps.output.bits
-            counted |= {f"{constant}thresholds": compared, f"{constant}levels": levels}
+        if self.step_table:
+            counted |= self.step_table.parts(self.pe, self.row_folds)
         return counted
 
     @property

@@ -126,13 +126,11 @@ class ThermometerEncoder(Kernel):
     @property
     def parts(self) -> Parts:
         fixed = "constant " if self.folds == 1 else ""
-        steps = self.lanes * self.steps.count
         numbers = self.source_shape[-1]
         return {
             "counters": counter_bits(self.folds),
             "kept": numbers * self.source_type.bits,
-            f"{fixed}thresholds": steps * self.source_type.bits,
-            f"{fixed}levels": max(0, steps - self.lanes) * self.steps.output.bits,
+            **self.step_table.parts(self.lanes, self.folds),
             f"{fixed}places": self.lanes * self.source_type.bits * (numbers - 1),
         }
 

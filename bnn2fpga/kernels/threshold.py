@@ -70,12 +70,10 @@ class Threshold(LockStep):
 
     @property
     def parts(self) -> Parts:
-        fixed = "constant " if self.row_folds == 1 else ""
         return {
             "counters": counter_bits(self.row_folds),
             "arrived": self.inputs[0].bits,
-            f"{fixed}thresholds": self.steps.count * self.inputs[0].bits,
-            f"{fixed}levels": self.pe * max(0, self.steps.count - 1) * self.steps.output.bits,
+            **self.step_table.parts(self.pe, self.row_folds),
         }
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.area import Store, in_logic
+from bnn2fpga.area import Parts, Store, in_logic
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.steps import Steps
 
@@ -77,6 +77,15 @@ class StepTable:
     def threshold_type(self) -> IntType:
         """Of the thresholds."""
         return threshold_type(self.source)
+
+    def parts(self, lanes: int, folds: int) -> Parts:
+        """What compares with the thresholds and adds up levels; every lane has a channel a fold."""
+        fixed = "constant " if folds == 1 else ""
+        steps = self.steps
+        return {
+            f"{fixed}thresholds": lanes * steps.count * self.source.bits,
+            f"{fixed}levels": lanes * max(0, steps.count - 1) * steps.output.bits,
+        }
 
     @property
     def width(self) -> int:

@@ -20,8 +20,6 @@ from bnn2fpga.tools.gcc import find_gcc
 
 LONGEST_WAIT = 20_000
 """Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
-
-
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 """Verilator's own part of a model."""
 
