@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
 from typing import Self
 
 import numpy as np
 
 from bnn2fpga.area import Parts
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
+
+
+FEW_TILES = 2
+"""Words of weights from which yosys does not see any more that two elements have the same ones."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """`count` sums of `bits`, two's complement, behind the adders of one pipeline stage."""
+
+    count: int
+    bits: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +58,51 @@ class IntegerMvu(MatrixVector):
         return (1, 0)
 
     @property
+    def levels(self) -> tuple[Level, ...]:
+        """A processing element's products, then the sums of 2, 4, … of them, to the one of all.
+
+        Each is without the sign of its first product, so that a sum can be any of the two signs' values.
+        """
+        most = self.weight_type.high if not self.weight_type.signed else -self.weight_type.low
+        largest = most * max(-self.source_type.low, self.source_type.high + 1)
+        bits, levels = IntType.holding(-largest, largest - 1).bits, [self.simd]
+        while levels[-1] > 1:
+            levels.append(ceil(levels[-1] / 2))
+        return tuple(
+            Level(count, min(bits + place, self.accumulator_type.bits)) for place, count in enumerate(levels)
+        )
+
+    @property
+    def product_stages(self) -> int:
+        return len(self.levels) - 1
+
+    @property
     def parts(self) -> Parts:
-        bits = self.accumulator_type.bits
-        # to add an input or not, as weights of more than one bit have it, costs more than to subtract it
-        kind = "" if self.weight_type.bipolar else "multi-bit "
-        if self.tiles == 1:
-            return {**super().parts, f"constant {kind}adders": int(np.count_nonzero(self.weights)) * bits}
-        # yosys builds weights that are nearly always the same into the adders
-        known = "nearly constant " if self.tiles == 2 else ""
-        return {**super().parts, f"{known}{kind}adders": self.pe * self.simd * bits}
+        selected = 0 if self.weight_type.bipolar else self.pe * self.levels[0].count * self.levels[0].bits
+        kept = sum(level.count * (level.bits + 1) for level in self.levels[1:])
+        return {
+            **super().parts,
+            "selected": selected,
+            "adders": self._adder_bits(),
+            "product registers": self.pe * kept,
+        }
+
+    def _adder_bits(self) -> int:
+        """Of the adders behind the products; those of the same products are made once for all elements."""
+        tiled = self.weights.reshape(self.row_folds, self.pe, self.column_folds, self.simd)
+        of_element = tiled.transpose(1, 0, 2, 3).reshape(self.pe, self.tiles, self.simd)
+        total = 0
+        for place, (before, level) in enumerate(pairwise(self.levels)):
+            for pair in range(before.count // 2):
+                lanes = of_element[..., pair << place + 1 : pair + 1 << place + 1]
+                count = _different(lanes, 1 << place) if self.tiles <= FEW_TILES else self.pe
+                total += count * (level.bits + 1)
+        return total
+
+
+def _different(lanes: Ints, half: int) -> int:
+    """Of how many different sums the weights (PE, tiles, lanes) of two halves are; none of zeros alone."""
+    if lanes.shape[1] == 1:  # constants: what differs in the sign alone is the same sum
+        lanes = lanes * np.where(lanes[..., :1] < 0, -1, 1)
+    used = lanes[..., :half].any((1, 2)) & lanes[..., half:].any((1, 2))
+    return len(np.unique(lanes[used].reshape(used.sum(), -1), axis=0))

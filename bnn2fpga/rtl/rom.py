@@ -82,9 +82,11 @@ class StepTable:
         """What compares with the thresholds and adds up levels; every lane has a channel a fold."""
         fixed = "constant " if folds == 1 else ""
         steps = self.steps
+        added = lanes * max(0, steps.count - 1)
+        levels = {"levels": added} if steps.rising else {"signed levels": added * steps.output.bits}
         return {
             f"{fixed}thresholds": lanes * steps.count * self.source.bits,
-            f"{fixed}levels": lanes * max(0, steps.count - 1) * steps.output.bits,
+            **{f"{fixed}{name}": count for name, count in levels.items()},
         }
 
     @property

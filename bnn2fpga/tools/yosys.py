@@ -18,6 +18,8 @@ MEMORY_LUTS = {
     "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "SRL16E": 1, "SRLC32E": 1
 }  # fmt: skip
 """LUT sites of a cell of LUT RAM (UG474)."""
+TIMING = "read_verilog -overwrite -specify -lib +/xilinx/cells_sim.v; sta"
+"""Prints the longest path through the cells of a flat netlist."""
 
 
 def find_yosys() -> str:
@@ -48,14 +50,21 @@ class Synthesis:
     cells: Mapping[str, int]
     tool: str = "yosys"
     """With its version, where the log tells it."""
+    path_ns: float | None = None
+    """The longest path through cells, nanoseconds, where TIMING was run. Wires come on top."""
 
     @classmethod
     def read(cls, log: str) -> Synthesis:
-        """From the last of what yosys' command `stat` prints into a log."""
+        """From what yosys' commands `stat`, the last time, and `sta` print into a log."""
         last = log.rpartition("Printing statistics")[2]
         counted = re.findall(r"^ +([A-Z]\w+) +(\d+)$", last, re.MULTILINE)
         banner = re.search(r"^ *(Yosys \d[\w.+-]*)", log, re.MULTILINE)
-        return cls({name: int(count) for name, count in counted}, banner[1] if banner else "yosys")
+        path = re.search(r"^Latest arrival time in .* is (\d+)", log, re.MULTILINE)
+        return cls(
+            {name: int(count) for name, count in counted},
+            banner[1] if banner else "yosys",
+            int(path[1]) / 1000 if path else None,
+        )
 
     def as_dict(self) -> dict[str, float | str]:
         """The tool and the sums, for JSON."""
@@ -100,7 +109,7 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
     block RAM to simulate the netlist with. Raises what `run_yosys` does.
     """
     names, folder = sorted(path.name for path in sources.glob("*.sv")), folder.resolve()
-    write = f'write_verilog -noattr "{folder / "netlist.v"}"'
+    write = f'write_verilog -noattr "{folder / "netlist.v"}"; {TIMING}'
     log, yosys = folder / "yosys.log", find_yosys()
     if block_ram:
         return run_yosys(yosys, sources, names, top, write, log)
