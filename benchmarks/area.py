@@ -201,7 +201,8 @@ def report(rows: list[Row]) -> dict[str, Any]:
     """
     kinds = sorted({row["kind"] for row in rows})
     fits, unseen = {}, []
-    print("| kernel | measured | unseen | median, % | worst, % | longest path, ns |\n|---|---:|---:|---:|---:|---:|")
+    print("| kernel | measured | unseen | median, % | worst, % | longest path, ns |")
+    print("|---|---:|---:|---:|---:|---:|")
     for kind in kinds:
         own = sorted((row for row in rows if row["kind"] == kind), key=lambda row: row["digest"])
         seen = [row for place, row in enumerate(own) if place % 4] or own

@@ -34,6 +34,11 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(d for d in range(1, number + 1) if number % d == 0)
 
 
+def halvings(count: int) -> tuple[int, ...]:
+    """`count` values, then how many are left whenever two become one, to a single one."""
+    return (count,) if count == 1 else (count, *halvings((count + 1) // 2))
+
+
 def lane_counts(channels: int, bits: int) -> tuple[int, ...]:
     """The divisors of `channels` that make beats of `bits` a lane that are not too wide."""
     return tuple(lanes for lanes in divisors(channels) if lanes * bits <= WIDEST_BEAT)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil
 from typing import Self
 
 import numpy as np
 
 from bnn2fpga.area import Parts
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
-
 
 FEW_TILES = 2
 """Words of weights from which yosys does not see any more that two elements have the same ones."""
@@ -63,14 +61,10 @@ class IntegerMvu(MatrixVector):
 
         Each is without the sign of its first product, so that a sum can be any of the two signs' values.
         """
-        most = self.weight_type.high if not self.weight_type.signed else -self.weight_type.low
-        largest = most * max(-self.source_type.low, self.source_type.high + 1)
-        bits, levels = IntType.holding(-largest, largest - 1).bits, [self.simd]
-        while levels[-1] > 1:
-            levels.append(ceil(levels[-1] / 2))
-        return tuple(
-            Level(count, min(bits + place, self.accumulator_type.bits)) for place, count in enumerate(levels)
-        )
+        weight = -self.weight_type.low if self.weight_type.signed else self.weight_type.high
+        largest = weight * max(-self.source_type.low, self.source_type.high + 1)
+        bits, most = IntType.holding(-largest, largest - 1).bits, self.accumulator_type.bits
+        return tuple(Level(count, min(bits + place, most)) for place, count in enumerate(halvings(self.simd)))
 
     @property
     def product_stages(self) -> int:

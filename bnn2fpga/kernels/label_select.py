@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from bnn2fpga.area import Parts, counter_bits
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.ir import Ints, IntType, Stream, check_folding, halvings, lane_counts
 from bnn2fpga.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.layers import Layer, Top1
 
@@ -42,8 +42,13 @@ class LabelSelect(Kernel):
         return (Stream((1,), IntType.holding(0, self.classes - 1)),)
 
     @property
+    def rounds(self) -> tuple[int, ...]:
+        """The scores of a beat, then how many are left after each comparison of two, to one."""
+        return halvings(self.pe)
+
+    @property
     def stages(self) -> int:
-        return 2
+        return len(self.rounds) + 1
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (arrays[0].argmax(axis=-1)[:, None].astype(self.outputs[0].type.dtype),)
@@ -61,8 +66,11 @@ class LabelSelect(Kernel):
     def parts(self) -> Parts:
         return {
             "counters": counter_bits(self.cycles.interval),
-            "arrived": self.inputs[0].bits,
-            "labels": self.pe * self.outputs[0].bits,
+            "compared": self.pe * self.source_type.bits,
+            "labels": self.outputs[0].bits,
+            "kept registers": sum(
+                count * (self.source_type.bits + place) for place, count in enumerate(self.rounds)
+            ),
         }
 
     def foldings(self) -> Iterator[Self]:

@@ -172,22 +172,15 @@ class SlidingWindow(Kernel):
         return self.output_height + 1
 
     @property
-    def length_bits(self) -> int:
-        """Of a phase's length, its reads and its step."""
-        return max(max(self.lengths), self.row_writes).bit_length() + 1
+    def count_bits(self) -> int:
+        """Of the beats that a phase reads or writes."""
+        return max(*self.reads, self.row_writes).bit_length()
 
     @property
-    def packed_reads(self) -> int:
-        """`reads`, each of length_bits, the first one lowest."""
-        return self._packed(self.reads)
-
-    @property
-    def packed_lengths(self) -> int:
-        """`lengths`, each of length_bits, the first one lowest."""
-        return self._packed(self.lengths)
-
-    def _packed(self, counts: list[int]) -> int:
-        return sum(count << self.length_bits * phase for phase, count in enumerate(counts))
+    def following_reads(self) -> int:
+        """`reads` of the phase behind each, of the first one last; each of count_bits, the lowest first."""
+        following = [*self.reads[1:], self.reads[0]]
+        return sum(count << self.count_bits * phase for phase, count in enumerate(following))
 
     @property
     def row_beats(self) -> int:
@@ -288,8 +281,8 @@ class SlidingWindow(Kernel):
     def parts(self) -> Parts:
         return {
             "counters": counter_bits(self.channel_folds, *self.kernel, self.output_width, self.phases),
-            "phases": 2 * self.length_bits * self.phases,
-            "steps": self.length_bits,
+            "phases": self.count_bits * self.phases,
+            "steps": 2 * self.count_bits,
             "places": self.row_bits + self.beat_bits + self.address_bits,
             # other borders are the output register's set or reset
             "padded": self.lanes if self.source_type.bipolar and not self.output_type.bipolar else 0,
