@@ -11,19 +11,20 @@ from typing import Self
 import numpy as np
 
 from bnn2fpga.area import Memory, Parts, counter_bits, ram
-from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern
+from bnn2fpga.errors import BuildError, FoldingError
+from bnn2fpga.ir import BIPOLAR, TERNARY, WIDEST_BEAT, Ints, IntType, Stream, check_folding, lane_counts
+from bnn2fpga.kernel import Cycles, Kernel, Pattern, Trips
 from bnn2fpga.layers import Layer, Windows
 
 
 @dataclass(frozen=True)
 class SlidingWindow(Kernel):
-    """(H, W, C) to (OH, OW, KH*KW*C), `lanes` channels a beat.
+    """(H, W, C) to (OH, OW, KH*KW*C), `lanes` channels of one tap a beat, or all of `taps` KH*KW.
 
     The work is cut into OH + 1 phases. Phase 0 reads the rows of the first output row; phase p sends
     the windows of output row p-1 while it reads what row p needs in addition; the last phase also
-    drains the rows that no window uses. A phase takes as long as the longer of its two jobs.
+    drains the rows that no window uses. A phase takes as long as the longer of its two jobs. Tap by tap
+    the second one takes a trip a beat; for whole windows one a column of pixels, as each shifts the window on.
     """
 
     source_shape: tuple[int, int, int]
@@ -34,10 +35,11 @@ class SlidingWindow(Kernel):
     dilation: tuple[int, int]
     pad_value: int
     lanes: int = 1
+    taps: int = 1
 
-    summary = "sliding window of any kernel, stride, dilation and explicit padding value"
+    summary = "sliding window of any kernel, stride, dilation and explicit padding value, by taps or whole"
     template = "sliding_window"
-    folding_fields = ("lanes",)
+    folding_fields = ("lanes", "taps")
 
     @classmethod
     def implements(cls, layer: Layer) -> Self | None:
@@ -55,7 +57,14 @@ class SlidingWindow(Kernel):
         )
 
     def __post_init__(self) -> None:
-        check_folding("lanes", self.lanes, self.source_shape[2], "channels")
+        channels, taps = self.source_shape[2], prod(self.kernel)
+        check_folding("lanes", self.lanes, channels, "channels")
+        check_folding("taps", self.taps, taps, "taps")
+        if self.taps > 1 and (self.taps, self.lanes) != (taps, channels):
+            raise FoldingError(
+                f"taps={self.taps} and lanes={self.lanes} are no whole window; "
+                f"legal: taps=1, or taps={taps} and lanes={channels}"
+            )
         if min(self.output_height, self.output_width) < 1:
             raise BuildError(
                 f"a {self.kernel[0]}x{self.kernel[1]} window does not fit into "
@@ -82,8 +91,8 @@ class SlidingWindow(Kernel):
 
     @property
     def outputs(self) -> tuple[Stream, ...]:
-        channels = prod(self.kernel) * self.source_shape[2]
-        return (Stream((self.output_height, self.output_width, channels), self.output_type, self.lanes),)
+        shape = (self.output_height, self.output_width, prod(self.kernel) * self.source_shape[2])
+        return (Stream(shape, self.output_type, self.taps * self.lanes),)
 
     @property
     def output_type(self) -> IntType:
@@ -127,12 +136,25 @@ class SlidingWindow(Kernel):
     @property
     def row_writes(self) -> int:
         """Output beats of every phase but the first."""
-        return self.output_width * prod(self.kernel) * self.channel_folds
+        return self.output_width * prod(self.kernel) // self.taps * self.channel_folds
+
+    @property
+    def row_trips(self) -> int:
+        """Trips in which they are made."""
+        columns = self.reach[1] + (self.output_width - 1) * self.stride[1] + 1
+        return self.row_writes if self.taps == 1 else columns
 
     @property
     def lengths(self) -> list[int]:
         """Trips of each phase."""
-        return [max(read, self.row_writes if phase else 0) for phase, read in enumerate(self.reads)]
+        return [max(read, self.row_trips if phase else 0) for phase, read in enumerate(self.reads)]
+
+    @property
+    def writing_trips(self) -> Trips:
+        """The trips of a phase with output beats."""
+        if self.taps == 1:
+            return np.arange(self.row_writes)
+        return np.arange(self.reach[1], self.row_trips, self.stride[1])
 
     @property
     def channel_folds(self) -> int:
@@ -151,14 +173,14 @@ class SlidingWindow(Kernel):
 
     @property
     def cycles(self) -> Cycles:
-        return Cycles(sum(self.lengths), self.lengths[0] + 1)
+        return Cycles(sum(self.lengths), self.lengths[0] + (self.reach[1] if self.taps > 1 else 0) + 1)
 
     @property
     def pattern(self) -> Pattern:
         lengths = np.array(self.lengths)
         starts = np.cumsum(lengths) - lengths
         reads = [start + np.arange(count) for start, count in zip(starts, self.reads, strict=True)]
-        return Pattern((np.concatenate(reads),), ((starts[1:, None] + np.arange(self.row_writes)).ravel(),))
+        return Pattern((np.concatenate(reads),), ((starts[1:, None] + self.writing_trips).ravel(),))
 
     # what the SystemVerilog reads; its counters step by constants, so it multiplies nothing
 
@@ -173,8 +195,8 @@ class SlidingWindow(Kernel):
 
     @property
     def count_bits(self) -> int:
-        """Of the beats that a phase reads or writes."""
-        return max(*self.reads, self.row_writes).bit_length()
+        """Of a phase's reads and of `row_trips`."""
+        return max(*self.reads, self.row_trips).bit_length()
 
     @property
     def following_reads(self) -> int:
@@ -194,8 +216,8 @@ class SlidingWindow(Kernel):
 
     @property
     def buffer_style(self) -> str:
-        """The ram_style of the row memory."""
-        return ram(self.words, self.inputs[0].bits).style
+        """The ram_style of the row memory, or of each of its rows."""
+        return self.memories[0].style
 
     @property
     def address_bits(self) -> int:
@@ -279,10 +301,19 @@ class SlidingWindow(Kernel):
 
     @property
     def parts(self) -> Parts:
-        return {
+        counted = {"phases": self.count_bits * self.phases, "steps": 2 * self.count_bits}
+        if self.taps > 1:
+            column = self.kernel[0] * self.lanes
+            return counted | {
+                "counters": counter_bits(self.source_shape[1], self.phases, self.buffer_rows),
+                "places": self.row_bits + self.beat_bits,
+                "rows": self.kernel[0] * self.row_bits if any(self.pads) else 0,
+                "picked": column * self.source_type.bits * (self.buffer_rows - 1) / 3,
+                "padded columns": column * self.output_type.bits if any(self.pads) else 0,
+                "window registers": column * self.reach[1] * self.output_type.bits,
+            }
+        return counted | {
             "counters": counter_bits(self.channel_folds, *self.kernel, self.output_width, self.phases),
-            "phases": self.count_bits * self.phases,
-            "steps": 2 * self.count_bits,
             "places": self.row_bits + self.beat_bits + self.address_bits,
             # other borders are the output register's set or reset
             "padded": self.lanes if self.source_type.bipolar and not self.output_type.bipolar else 0,
@@ -291,11 +322,22 @@ class SlidingWindow(Kernel):
 
     @property
     def memories(self) -> tuple[Memory, ...]:
+        if self.taps > 1:
+            return (ram(self.row_beats, self.inputs[0].bits),) * self.buffer_rows
         return (ram(self.words, self.inputs[0].bits),)
 
     def foldings(self) -> Iterator[Self]:
-        for lanes in lane_counts(self.source_shape[2], max(self.source_type.bits, self.output_type.bits)):
-            yield replace(self, lanes=lanes)
+        channels, taps = self.source_shape[2], prod(self.kernel)
+        widest = max(self.source_type.bits, self.output_type.bits)
+        for lanes in lane_counts(channels, widest):
+            yield replace(self, lanes=lanes, taps=1)
+        if 1 < taps <= WIDEST_BEAT // (channels * widest):
+            yield replace(self, lanes=channels, taps=taps)
+
+    @property
+    def slot_bits(self) -> int:
+        """Of a row's place among those kept."""
+        return max(1, (self.buffer_rows - 1).bit_length())
 
     @property
     def pad_code(self) -> int:
