@@ -1,8 +1,8 @@
 """What a circuit costs on a 7-series chip: counted parts times what yosys was found to need for each.
 
 A kernel counts the parts of its SystemVerilog (`Kernel.parts`) and its memories. `area.json` holds LUTs and
-flip-flops of each part, fitted by `python -m benchmarks.area` to syntheses of every kind of kernel, and how
-far off the estimates of those syntheses were that the fit had not seen.
+flip-flops of each part, fitted by `python -m benchmarks.area` to syntheses of every kind of kernel, how far
+off the estimates of those syntheses were that the fit had not seen, and the longest path of each kind.
 """
 
 from __future__ import annotations
@@ -152,6 +152,12 @@ def median_error(kind: str) -> float | None:
     """Half of the kernels of a class that were not fitted to are farther off; a part, None if unknown."""
     fit = fits().get(kind)
     return None if fit is None else float(fit["error"]["median"])
+
+
+def longest_path(kind: str) -> float | None:
+    """Nanoseconds through cells, without wires, of any kernel of a class that was synthesized."""
+    fit = fits().get(kind)
+    return None if fit is None else float(fit["path_ns"])
 
 
 @cache

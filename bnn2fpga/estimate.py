@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from bnn2fpga.area import Resources, median_error
+from bnn2fpga.area import Resources, longest_path, median_error
 from bnn2fpga.boards import Board
 from bnn2fpga.ir import Design
 from bnn2fpga.passes.fold import resources, shares
@@ -16,7 +16,8 @@ class KernelEstimate:
     """One kernel: its folding, cycles of one frame and resources.
 
     `error` is the median deviation of estimated LUTs from synthesized ones, a part, of kernels of its kind
-    that the estimate was not fitted to; None for a kind that was never synthesized.
+    that the estimate was not fitted to. `path_ns` is the longest path through cells, wires not counted, of
+    any kernel of its kind that was synthesized. Both are None for a kind that never was.
     """
 
     name: str
@@ -26,6 +27,7 @@ class KernelEstimate:
     cycles: int
     resources: Resources
     error: float | None
+    path_ns: float | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class Estimate:
         return round(sum(kernel.resources.luts * (kernel.error or 0) for kernel in self.kernels))
 
     @property
+    def path_ns(self) -> float:
+        """The longest path through cells, wires not counted; those take about as long again."""
+        return max(kernel.path_ns or 0.0 for kernel in self.kernels)
+
+    @property
     def latency_us(self) -> float:
         """Microseconds from a frame's first input beat to its last output beat, without the host."""
         return self.latency / self.clock_mhz
@@ -75,6 +82,7 @@ class Estimate:
             "fps": round(self.fps, 1),
             "bottleneck": self.bottleneck,
             "luts_off": self.luts_off,
+            "path_ns": self.path_ns,
         }
 
 
@@ -92,6 +100,7 @@ def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
             node.kernel.cycles.interval,
             node.kernel.resources,
             median_error(type(node.kernel).__name__),
+            longest_path(type(node.kernel).__name__),
         )
         for node in design.nodes
     )

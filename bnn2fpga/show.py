@@ -117,12 +117,16 @@ def share_bars(estimate: Estimate, board: Board) -> Table:
 
 
 def speed(estimate: Estimate) -> str:
-    """Frame rate and latency in words."""
+    """Frame rate, latency and what the clock leaves for wires, in words."""
+    period = 1000 / estimate.clock_mhz
+    short = 2 * estimate.path_ns > period
     return (
         f"{estimate.fps:,.0f} frames/s at {estimate.clock_mhz:g} MHz "
         f"({estimate.frame_cycles:,} cycles a frame, limited by {estimate.bottleneck}); "
         f"latency about {estimate.latency_us:,.1f} µs"
         + (f"\nnot faster, as {estimate.limit}" if estimate.limit else "")
+        + f"\nup to {estimate.path_ns:.1f} ns of a clock of {period:g} ns are for cells, the rest for wires"
+        + (", which take about as long: this clock may be out of reach" if short else "")
     )
 
 

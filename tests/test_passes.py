@@ -487,8 +487,8 @@ def test_too_large_names_the_fifos() -> None:
         ],
         source,
     )
-    text = refusal(design, board(bram36=2), None)
-    assert text.startswith("2 BRAM are needed of the 1.6 that may be used, most of it in the FIFOs")
+    text = refusal(design, board(bram36=1), None)
+    assert text.startswith("1.5 BRAM are needed of the 0.8 that may be used, most of it in the FIFOs")
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, nan, inf])

@@ -24,7 +24,7 @@ class SlidingWindow(Kernel):
     The work is cut into OH + 1 phases. Phase 0 reads the rows of the first output row; phase p sends
     the windows of output row p-1 while it reads what row p needs in addition; the last phase also
     drains the rows that no window uses. A phase takes as long as the longer of its two jobs. Tap by tap
-    the second one takes a trip a beat; for whole windows one a column of pixels, as each shifts the window on.
+    the second one takes a trip a beat, for whole windows one a column of pixels, which shifts the window on.
     """
 
     source_shape: tuple[int, int, int]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.errors import BuildError
+from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.sliding_window import SlidingWindow
@@ -170,3 +172,21 @@ def test_a_window_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BuildError) as caught:
         implement(Windows(Stream((2, 5, 1), BIPOLAR), (3, 3), dilation=(2, 1), pads=(1, 0, 1, 0)))
     assert str(caught.value) == "a 3x3 window does not fit into 2x5 with padding (1, 0, 1, 0)"
+
+
+def test_a_beat_of_some_taps_is_refused() -> None:
+    kernel = window(Windows(Stream((5, 5, 4), BIPOLAR), (3, 3)))
+    for lanes, taps in ((4, 3), (2, 9)):
+        with pytest.raises(FoldingError) as caught:
+            replace(kernel, lanes=lanes, taps=taps)
+        assert str(caught.value) == (
+            f"taps={taps} and lanes={lanes} are no whole window; legal: taps=1, or taps=9 and lanes=4"
+        )
+
+
+def test_whole_windows_take_a_trip_a_column() -> None:
+    """CNV's first window: 32 columns for each of 30 rows of windows, behind the first 3 rows of pixels."""
+    *taps, whole = window(Windows(Stream((32, 32, 3), IntType(8)), (3, 3))).foldings()
+    assert (whole.lanes, whole.taps) == (3, 9)
+    assert whole.cycles.interval == 3 * 32 + 30 * 32
+    assert min(kernel.cycles.interval for kernel in taps) >= 30 * 30 * 9
