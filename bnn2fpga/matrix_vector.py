@@ -187,8 +187,13 @@ class MatrixVector(Kernel):
         return self.popcounts[0].stages if self.popcounts else 1
 
     @property
+    def result_stages(self) -> int:
+        """Clocks from the sums to what is compared with thresholds."""
+        return 0
+
+    @property
     def stages(self) -> int:
-        return 4 + self.product_stages
+        return 4 + self.product_stages + self.result_stages
 
     @property
     def vector_style(self) -> str:

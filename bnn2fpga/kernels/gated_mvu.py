@@ -75,10 +75,16 @@ class GatedMvu(BinaryMvu):
         return 2
 
     @property
+    def result_stages(self) -> int:
+        # what the gate makes is too late to be compared in the same clock
+        return 1 if self.steps else 0
+
+    @property
     def parts(self) -> Parts:
         gates = self.pe * self.gate_table_bits
         gate = "constant gates" if self.row_folds == 1 else "gates"
-        return {**super().parts, gate: gates}
+        late = self.pe * (self.accumulator_type.bits + self.step_bits) if self.result_stages else 0
+        return {**super().parts, gate: gates, "late registers": late}
 
     @property
     def memories(self) -> tuple[Memory, ...]:
