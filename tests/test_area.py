@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.area import FITTED, LUT_DEPTH, Memory, Resources, fifo, fits, fitted, ram, rom
+from bnn2fpga.area import FITTED, LUT_DEPTH, Memory, Resources, fifo, fits, fitted, longest_path, ram, rom
 from bnn2fpga.codegen import render
 from bnn2fpga.kernels import all_kernels
 from bnn2fpga.tools.yosys import synthesize
@@ -87,6 +87,15 @@ def test_a_fifo_of_two_words_is_counted(tmp_path: Path) -> None:
     (tmp_path / "fifo_.sv").write_text(text.replace("WIDTH = 1", "WIDTH = 17"))
     found = synthesize(tmp_path, "fifo_", tmp_path)
     assert Resources(found.luts, found.lutram_luts, found.flipflops, found.bram36) == fifo(2, 17)
+
+
+def test_cells_take_half_of_10_ns_at_most() -> None:
+    """Of every kernel that was synthesized, so that as much of a clock of 100 MHz is left for wires."""
+    found = max(rows(), key=lambda row: row["path_ns"])
+    print(f"{found['path_ns']} ns in a {found['kind']} of {found['source']}")
+    assert found["path_ns"] <= 5
+    assert max(longest_path(kind) or 0 for kind in fits()) == found["path_ns"]
+    assert longest_path("NewKernel") is None
 
 
 def test_a_kernel_that_was_never_measured_has_an_estimate() -> None:

@@ -40,13 +40,20 @@ def cnv() -> tuple[Design, Ints]:
     return design, design.host.encode(shared_arrays("data/cifar10_lossless.npz")["test_image"][:10])
 
 
+def fast_cnv() -> tuple[Design, Ints]:
+    """20 photographs; whole windows in front of the first layers."""
+    design = compile(shared_file("models/bnnpynq_cnvW1A1.npz"), fps=30_000)
+    assert design["conv0_window"].folding["taps"] == design["conv1_window"].folding["taps"] == 9
+    return design, design.host.encode(shared_arrays("data/cifar10_lossless.npz")["test_image"][:20])
+
+
 def fracnet() -> tuple[Design, Ints]:
     """5 photographs."""
     design = compile(shared_file("models/fracnet_cifar10.npz"), fps=2000)
     return design, design.host.encode(shared_arrays("data/cifar10_lossless.npz")["test_image"][:5])
 
 
-@pytest.mark.parametrize("network", [tfc, lfc, cnv, fracnet])
+@pytest.mark.parametrize("network", [tfc, lfc, cnv, fast_cnv, fracnet])
 def test_network(
     network: Callable[[], tuple[Design, Ints]], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -43,6 +43,7 @@ def test_every_kernel(foldings: int, tmp_path: Path) -> None:
     for (kernel, want), found in zip(expected, outputs, strict=True):
         np.testing.assert_array_equal(found, want, err_msg=f"netlist of {kernel}")
     assert synthesis.dsps == 0
+    assert synthesis.path_ns and synthesis.path_ns <= 5, "half of 10 ns is for wires"
 
 
 @pytest.mark.slow
