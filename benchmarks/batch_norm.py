@@ -30,8 +30,8 @@ FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
 CENTRED = {"alpha": 1.0, "centred": True}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
-    "wsfracbnn": (FREE, {"alpha": 1.0}, 2),
     "centred": (FREE, CENTRED, 2),
+    "not centred": (FREE, CENTRED | {"centred": False}, 2),
     "folded batch norm": (FREE, {"alpha": 1.0, "folded_norm": True}, 2),
     "centred, no gradient clipping": (FREE | {"clip": None}, CENTRED, 1),
     "centred, no warm-up": (FREE | {"warmup": 0}, CENTRED, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Self
 
 import numpy as np
@@ -15,6 +16,10 @@ from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.layers import Bend, Layer
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 from bnn2fpga.slopes import TwoSlopes
+
+
+AT_ONCE = 2
+"""Terms added in a clock; more would make it a slow one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,12 @@ class TwoSlopeUnit(Elementwise):
 
     @property
     def stages(self) -> int:
-        return 3
+        return 3 + max(1, ceil(self.terms / AT_ONCE))
+
+    @property
+    def at_once(self) -> int:
+        """Terms that are added in a clock."""
+        return AT_ONCE
 
     @property
     def knee_bits(self) -> int:
@@ -117,7 +127,13 @@ class TwoSlopeUnit(Elementwise):
             "lines": int(constants.sum() + stages.sum()),
             "sums": self.sum_bits * int(used.sum()),
             "shifters": self.sum_bits * int(stages[used].sum()),
+            "power registers": self.lanes * self.sum_bits * (self.stages - 3 + self._kept_powers),
         }
+
+    @property
+    def _kept_powers(self) -> int:
+        """Registers of terms, those included that wait for others to be added."""
+        return sum(1 + term // AT_ONCE for term in range(self.terms))
 
     @property
     def memories(self) -> tuple[Memory, ...]:

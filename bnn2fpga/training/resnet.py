@@ -67,7 +67,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     its expected standard deviation, takes back in front of the next activation; both are folded into
     thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a power of two and
     a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
-    back out of them.
+    back out of them; by default they are where nothing else centres the sums.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         fraction_bits: int = 6,
         standardized: bool = True,
         folded_norm: bool = False,
-        centred: bool = False,
+        centred: bool | None = None,
     ) -> None:
         super().__init__()
         if norm and (folded_norm or centred):
@@ -90,6 +90,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
         if folded_norm and centred:
             raise ConfigError("folded_norm centres the sums already; leave centred out")
+        if centred is None:
+            centred = not (norm or folded_norm)
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         scale = 1.0 if norm else None
