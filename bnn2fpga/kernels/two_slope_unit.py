@@ -17,7 +17,6 @@ from bnn2fpga.layers import Bend, Layer
 from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
 from bnn2fpga.slopes import TwoSlopes
 
-
 AT_ONCE = 2
 """Terms added in a clock; more would make it a slow one."""
 

@@ -82,10 +82,12 @@ class StepTable:
         """What compares with the thresholds and adds up levels; every lane has a channel a fold."""
         fixed = "constant " if folds == 1 else ""
         steps = self.steps
-        added = lanes * max(0, steps.count - 1)
+        # what fills up a lane's channels is nothing
+        used = int(steps.signs.reshape(folds, lanes, steps.count).any(axis=0).sum())
+        added = max(0, used - lanes)
         levels = {"levels": added} if steps.rising else {"signed levels": added * steps.output.bits}
         return {
-            f"{fixed}thresholds": lanes * steps.count * self.source.bits,
+            f"{fixed}thresholds": used * self.source.bits,
             **{f"{fixed}{name}": count for name, count in levels.items()},
         }
 

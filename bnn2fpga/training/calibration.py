@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear
+from bnn2fpga.training.layers import MOMENTUM, BinaryConv2d, BinaryLinear
 
 LEAST_DEVIATION = 1e-3
 
@@ -21,10 +21,13 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
     """Sets gains, shifts and input scales from `images` (N, C, H, W), layer after layer.
 
     Every binary layer with a gain gets outputs of mean 0 and deviation 1 a channel, every RPReLU outputs of
-    mean 0; a fractional convolution learns the deviation of its input. Layers with batch norm, folded or
-    behind them, stay as they are.
+    mean 0; a fractional convolution learns the deviation of its input. What is centred takes their mean for
+    that of its inputs. Layers with batch norm, folded or behind them, stay as they are.
     """
     handles = []
+    centred = [layer for layer in net.modules() if getattr(layer, "centred", False)]
+    for layer in centred:
+        layer.momentum = 1.0
     for layer in net.modules():
         if isinstance(layer, FractionalConv2d):
             handles.append(layer.register_forward_pre_hook(_scale_input))
@@ -36,6 +39,8 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
         net.train()(images)
     for handle in handles:
         handle.remove()
+    for layer in centred:
+        layer.momentum = MOMENTUM
 
 
 def _is_normed(layer: BinaryConv2d | BinaryLinear) -> bool:
@@ -55,6 +60,8 @@ def _scale_input(layer: FractionalConv2d, inputs: tuple[Tensor, ...]) -> None:
 
 
 def _standardize_output(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
+    if layer.centred:
+        y = layer.forward(*inputs)  # around the mean that making the first y has found
     weight, *folded = layer.fold()
     magnitude, (scale, shift, mean) = layer.magnitude(weight), (values.flatten() for values in folded)
     sums_deviation = (y.std(_channels(y)) / scale.abs()).clamp_min(LEAST_DEVIATION)

@@ -155,6 +155,8 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
 
     unit = 1.0
     """What one step of the integer inputs stands for."""
+    momentum = MOMENTUM
+    """Part of a batch in the running mean of the inputs."""
 
     def _init_channels(
         self,
@@ -198,7 +200,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     def follow_mean(self, inputs: Tensor) -> None:
         """While training the running mean of the inputs (N, in, ...) follows them."""
         if self.centred and self.training:
-            self.input_mean.lerp_(inputs.detach().mean((0, *range(2, inputs.dim()))), MOMENTUM)
+            self.input_mean.lerp_(inputs.detach().mean((0, *range(2, inputs.dim()))), self.momentum)
 
     def _normed(self, weight: Tensor, mean: Tensor, deviation: Tensor) -> Folded:
         """Batch norm of sums of this mean and deviation (out,)."""

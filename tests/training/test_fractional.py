@@ -113,12 +113,11 @@ def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("floating", [False, True])
-def test_centred_sums_have_no_mean_left(monkeypatch: pytest.MonkeyPatch, floating: bool) -> None:
+def test_centred_sums_have_no_mean_left(floating: bool) -> None:
     """Up to the grid of the shift; both M and its gate."""
-    monkeypatch.setattr(layers, "MOMENTUM", 1.0)
     torch.manual_seed(1)
     layer = FractionalConv2d(4, 8, beta=1.0, centred=True).train()
-    layer.float_weights = floating
+    layer.float_weights, layer.momentum = floating, 1.0
     inner = torch.randn(2048, 4, 3, 3) + torch.tensor([0.8, -0.5, 0.3, 0.0]).view(-1, 1, 1)
     layer(inner)  # the mean is that of this batch from here on
     weight = layer.fold().weight if floating else torch.where(layer.fold().weight >= 0, 1.0, -1.0)
