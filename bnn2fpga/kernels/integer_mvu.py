@@ -71,6 +71,20 @@ class IntegerMvu(MatrixVector):
         return len(self.levels) - 1
 
     @property
+    def rom_weights(self) -> Ints:
+        """Signs are those between the halves of the sum whose second half begins with the lane.
+
+        The first lane's is its own. Other than bipolar weights are as they are.
+        """
+        if not self.weight_type.bipolar:
+            return self.weights
+        tiled = self.weights.reshape(-1, self.simd)
+        lanes = np.arange(self.simd)
+        before = lanes - (lanes & -lanes)
+        between = np.where(lanes > 0, tiled * tiled[:, before], tiled)
+        return between.reshape(self.weights.shape)
+
+    @property
     def parts(self) -> Parts:
         selected = 0 if self.weight_type.bipolar else self.pe * self.levels[0].count * self.levels[0].bits
         kept = sum(level.count * (level.bits + 1) for level in self.levels[1:])
