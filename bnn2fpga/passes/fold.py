@@ -12,7 +12,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.ir import Design, Target
 from bnn2fpga.passes.choices import KINDS, Amounts, Choices, amounts
 from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.passes.program import solve
+from bnn2fpga.passes.program import GAP, ROUGH_GAP, solve
 from bnn2fpga.passes.widths import refold
 from bnn2fpga.timing import frame_cycles
 
@@ -90,6 +90,7 @@ def plan(
                 USABLE * board.bram36 if max_bram is None else max_bram,
             ]
         ),
+        ROUGH_GAP if fps is None else GAP,
     )
     if fps is None:
         return search.fastest()
@@ -113,6 +114,8 @@ class _Search:
     design: Design
     choices: Choices
     limits: Amounts
+    gap: float
+    """Of the programs, as `Plan.gap`."""
 
     def at(self, cycles: int) -> Plan | _TooLarge:
         """The cheapest design of at most `cycles` cycles a frame, if one fits with its FIFOs.
@@ -125,7 +128,7 @@ class _Search:
             return _TooLarge(cycles)
         room, cheapest = self.limits, None
         for _ in range(TRIES):
-            found = solve(self.choices, cycles, room)
+            found = solve(self.choices, cycles, room, self.gap)
             if found is None:
                 break
             folded = size_fifos(refold(self.design, found.kernels))
@@ -187,7 +190,7 @@ class _Search:
         """What the cheapest design of so many cycles needs too much of."""
         folded = refused.cheapest
         if folded is None:
-            found = solve(self.choices, refused.cycles, self.limits, limited=False)
+            found = solve(self.choices, refused.cycles, self.limits, self.gap, limited=False)
             if found is None:
                 return "width converters take longer"
             folded = size_fifos(refold(self.design, found.kernels))

@@ -19,8 +19,10 @@ from bnn2fpga.passes.choices import KINDS, Amounts, Choices, joint
 
 SECONDS = 20.0
 """For one program; what is found until then is taken, with the gap to what may be possible."""
-GAP = 5e-3
-"""Part by which a plan may be dearer than the cheapest; the last tenths of a per cent take the most time."""
+GAP = 1e-3
+"""Part by which a plan may be dearer than the cheapest."""
+ROUGH_GAP = 5e-3
+"""The same where only what fits is asked for; the last tenths of a per cent take the most time."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,13 @@ class _Rows:
         return LinearConstraint(matrix.tocsr(), self.low, self.high)
 
 
-def solve(choices: Choices, cycles: int, limits: Amounts, limited: bool = True) -> Solution | None:
+def solve(
+    choices: Choices, cycles: int, limits: Amounts, gap: float = GAP, limited: bool = True
+) -> Solution | None:
     """The cheapest kernels of at most `cycles` cycles a frame within the limits; None if there are none.
 
     Cheap is what takes the least share of the limits, LUTs and block RAM added up. Unless `limited`, the
-    sum alone counts.
+    sum alone counts. A part of `gap` may be saved still.
     """
     choices = choices.within(cycles)
     kernels = [(name, choice) for name, found in choices.of.items() for choice in found]
@@ -94,7 +98,7 @@ def solve(choices: Choices, cycles: int, limits: Amounts, limited: bool = True) 
         bounds=Bounds(0, 1),
         constraints=rows.constraint(len(used)),
         # the relaxed program is nearly integral already: presolving takes several times as long as solving
-        options={"time_limit": SECONDS, "mip_rel_gap": GAP, "presolve": False},
+        options={"time_limit": SECONDS, "mip_rel_gap": gap, "presolve": False},
     )
     if found.x is None:
         return None

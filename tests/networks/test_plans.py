@@ -26,7 +26,8 @@ def lowered(name: str) -> Design:
     [
         ("bnnpynq_lfcW1A1.npz", 300_000, 100),
         ("bnnpynq_cnvW1A1.npz", 10_000, 100),
-        ("fracnet_cifar10.npz", 10_000, 125),
+        ("fracnet_cifar10.npz", 10_000, 100),
+        ("bnnpynq_cnvW1A1.npz", 40_000, 100),
     ],
 )
 def test_frame_rates_that_fit(name: str, fps: float, clock: float) -> None:
