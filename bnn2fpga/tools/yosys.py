@@ -126,13 +126,14 @@ def run_yosys(
     before: str = "",
     options: str = "",
 ) -> Synthesis:
-    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs or wide multiplexers.
+    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs, wide multiplexers or SRLs.
 
-    nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys runs in `folder`, does `before` with what
+    nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys 0.23 makes shift registers (SRL16E) that
+    shift in every clock of registers that have an enable. yosys runs in `folder`, does `before` with what
     it has read and `finish` with the netlist. Raises a ToolError for a failure, a latch, a net of two
     drivers or of none.
     """
-    flow = f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut {options} -top {top} -run "
+    flow = f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut -nosrl {options} -top {top} -run "
     # flip-flops whose enable is inverted have an inverter each; unmerged, each becomes a LUT
     script = (
         f"read_verilog -sv {' '.join(names)}; {before}"
