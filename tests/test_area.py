@@ -90,7 +90,7 @@ def test_a_fifo_of_two_words_is_counted(tmp_path: Path) -> None:
 
 
 def test_cells_leave_time_for_wires() -> None:
-    """Of 10 ns, 100 MHz, in every kernel that was synthesized; half of it but in the largest step functions."""
+    """Of 10 ns in every kernel that was synthesized; half but in the largest step functions."""
     found = max(rows(), key=lambda row: row["path_ns"])
     print(f"{found['path_ns']} ns in a {found['kind']} of {found['source']}")
     assert found["path_ns"] <= 6

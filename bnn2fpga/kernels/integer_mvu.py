@@ -14,7 +14,7 @@ from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
 
 FEW_TILES = 2
-"""Words of weights from which yosys does not see any more that two elements have the same ones."""
+"""Words of weights up to which yosys sees that two elements have the same ones."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class IntegerMvu(MatrixVector):
     def levels(self) -> tuple[Level, ...]:
         """A processing element's products, then the sums of 2, 4, … of them, to the one of all.
 
-        Each is without the sign of its first product, so that a sum can be any of the two signs' values.
+        Each is without the sign of its first product.
         """
         weight = -self.weight_type.low if self.weight_type.signed else self.weight_type.high
         largest = weight * max(-self.source_type.low, self.source_type.high + 1)
@@ -103,14 +103,13 @@ class IntegerMvu(MatrixVector):
         for place, (before, level) in enumerate(pairwise(self.levels)):
             for pair in range(before.count // 2):
                 lanes = of_element[..., pair << place + 1 : pair + 1 << place + 1]
-                count = _different(lanes, 1 << place) if self.tiles <= FEW_TILES else self.pe
+                count = self._different(lanes, 1 << place) if self.tiles <= FEW_TILES else self.pe
                 total += count * (level.bits + 1)
         return total
 
-
-def _different(lanes: Ints, half: int) -> int:
-    """Of how many different sums the weights (PE, tiles, lanes) of two halves are; none of zeros alone."""
-    if lanes.shape[1] == 1:  # constants: what differs in the sign alone is the same sum
-        lanes = lanes * np.where(lanes[..., :1] < 0, -1, 1)
-    used = lanes[..., :half].any((1, 2)) & lanes[..., half:].any((1, 2))
-    return len(np.unique(lanes[used].reshape(used.sum(), -1), axis=0))
+    def _different(self, lanes: Ints, half: int) -> int:
+        """Of how many different sums the weights (PE, tiles, lanes) of two halves are, zeros apart."""
+        if self.tiles == 1 or self.weight_type.bipolar:  # what differs in the sign alone is the same sum
+            lanes = lanes * np.where(lanes[..., :1] < 0, -1, 1)
+        used = lanes[..., :half].any((1, 2)) & lanes[..., half:].any((1, 2))
+        return len(np.unique(lanes[used].reshape(used.sum(), -1), axis=0))

@@ -126,7 +126,7 @@ def run_yosys(
     before: str = "",
     options: str = "",
 ) -> Synthesis:
-    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs, wide multiplexers or SRLs.
+    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs, wide multiplexers, SRLs.
 
     nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys 0.23 makes shift registers (SRL16E) that
     shift in every clock of registers that have an enable. yosys runs in `folder`, does `before` with what
