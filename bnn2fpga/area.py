@@ -2,7 +2,7 @@
 
 A kernel counts the parts of its SystemVerilog (`Kernel.parts`) and its memories. `area.json` holds LUTs and
 flip-flops of each part, fitted by `python -m benchmarks.area` to syntheses of every kind of kernel, how far
-off the estimates of those syntheses were that the fit had not seen, and the longest path of each kind.
+off the estimates of those syntheses were that the fit had not seen, and how long paths are.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def median_error(kind: str) -> float | None:
     return None if fit is None else float(fit["error"]["median"])
 
 
-def longest_path(kind: str) -> float | None:
-    """Nanoseconds through cells, without wires, of any kernel of a class that was synthesized."""
+def usual_path(kind: str) -> float | None:
+    """Nanoseconds through cells, without wires, that nine of ten kernels of a class take at most."""
     fit = fits().get(kind)
     return None if fit is None else float(fit["path_ns"])
 

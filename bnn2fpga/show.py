@@ -125,7 +125,7 @@ def speed(estimate: Estimate) -> str:
         f"({estimate.frame_cycles:,} cycles a frame, limited by {estimate.bottleneck}); "
         f"latency about {estimate.latency_us:,.1f} µs"
         + (f"\nnot faster, as {estimate.limit}" if estimate.limit else "")
-        + f"\nup to {estimate.path_ns:.1f} ns of a clock of {period:g} ns are for cells, the rest for wires"
+        + f"\nabout {estimate.path_ns:.1f} ns of a clock of {period:g} ns are for cells, the rest for wires"
         + (", which take about as long: this clock may be out of reach" if short else "")
     )
 
