@@ -68,7 +68,7 @@ class IntegerMvu(MatrixVector):
 
     @property
     def product_stages(self) -> int:
-        return len(self.levels) - 1
+        return len(halvings(self.simd)) - 1
 
     @property
     def rom_weights(self) -> Ints:
@@ -86,21 +86,22 @@ class IntegerMvu(MatrixVector):
 
     @property
     def parts(self) -> Parts:
-        selected = 0 if self.weight_type.bipolar else self.pe * self.levels[0].count * self.levels[0].bits
-        kept = sum(level.count * (level.bits + 1) for level in self.levels[1:])
+        products, *sums = levels = self.levels
+        selected = 0 if self.weight_type.bipolar else self.pe * products.count * products.bits
+        kept = sum(level.count * (level.bits + 1) for level in sums)
         return {
             **super().parts,
             "selected": selected,
-            "adders": self._adder_bits(),
+            "adders": self._adder_bits(levels),
             "product registers": self.pe * kept,
         }
 
-    def _adder_bits(self) -> int:
+    def _adder_bits(self, levels: tuple[Level, ...]) -> int:
         """Of the adders behind the products; those of the same products are made once for all elements."""
         tiled = self.weights.reshape(self.row_folds, self.pe, self.column_folds, self.simd)
         of_element = tiled.transpose(1, 0, 2, 3).reshape(self.pe, self.tiles, self.simd)
         total = 0
-        for place, (before, level) in enumerate(pairwise(self.levels)):
+        for place, (before, level) in enumerate(pairwise(levels)):
             for pair in range(before.count // 2):
                 lanes = of_element[..., pair << place + 1 : pair + 1 << place + 1]
                 count = self._different(lanes, 1 << place) if self.tiles <= FEW_TILES else self.pe
