@@ -26,11 +26,16 @@ BASE: dict[str, Any] = {
     "shift": 2,
     "flip": True,
 }
-FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.05, "calibrate": 512}
+FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.001, "calibrate": 512}
 CENTRED = {"alpha": 1.0, "centred": True}
+TAUGHT = {"teacher": Path("fracbnn-0")}
+"""By the first network with batch norm, in the folder of the runs."""
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "centred": (FREE, CENTRED, 2),
+    "fracbnn, gradient clipping": ({"model": "fracbnn", "clip": FREE["clip"]}, {}, 1),
+    "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),
+    "centred, taught": (FREE | TAUGHT, CENTRED, 2),
     "not centred": (FREE, CENTRED | {"centred": False}, 2),
     "folded batch norm": (FREE, {"alpha": 1.0, "folded_norm": True}, 2),
     "centred, no gradient clipping": (FREE | {"clip": None}, CENTRED, 1),
@@ -55,6 +60,8 @@ def halved(data: ImageData) -> ImageData:
 def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: Path) -> None:
     """Trains one row with one seed, unless that is done."""
     changes, parameters, _ = ROWS[name]
+    if "teacher" in changes:
+        changes = changes | {"teacher": folder / changes["teacher"]}
     config = TrainConfig(
         data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE | changes
     )

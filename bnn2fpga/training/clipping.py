@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 LEAST_NORM = 1e-3
-"""Smallest weight norm that counts; weights that start at 0 could not move otherwise."""
+"""Smallest norm of a unit that counts."""
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> None:
+def clip_gradients(weights: Iterable[nn.Parameter], limit: float) -> None:
     """Scales every unit's gradient G down to `limit` times the norm of its weights W where it is larger.
 
-    A unit is one output channel (first axis) of a weight, or the whole of a vector. limit is 0.001 to 0.16
-    in the literature; the last layer is to be left out. Brock et al., arXiv 2102.06171.
+    A unit is one output channel (first axis) of a weight (out, in, ...). `limit` is 0.001 (A&B BNN, arXiv
+    2403.03739) to 0.16 in the literature; the last layer is to be left out (Brock et al., arXiv 2102.06171).
+    They limit biases and gains, too; here these are near 0, and a limit as small keeps them there.
     """
     with torch.no_grad():
-        for parameter in parameters:
-            if parameter.grad is not None:
-                allowed = limit * _norms(parameter).clamp_min(LEAST_NORM)
-                gradient = _norms(parameter.grad).clamp_min(1e-12)
-                parameter.grad.mul_((allowed / gradient).clamp_max(1.0))
-
-
-def _norms(values: Tensor) -> Tensor:
-    """Norm of every unit, of a shape that broadcasts over the values."""
-    if values.dim() < 2:
-        return values.norm()
-    return values.flatten(1).norm(dim=1).view(-1, *(1,) * (values.dim() - 1))
+        for weight in weights:
+            if weight.grad is not None:
+                allowed = limit * weight.flatten(1).norm(dim=1).clamp_min(LEAST_NORM)
+                norms = weight.grad.flatten(1).norm(dim=1).clamp_min(1e-12)
+                factors = (allowed / norms).clamp_max(1.0)
+                weight.grad.mul_(factors.view(-1, *(1,) * (weight.dim() - 1)))

@@ -121,7 +121,7 @@ class _Run:
         batches = order[: len(order) // config.batch * config.batch].split(config.batch)
         floating = number <= config.float_epochs
         set_float_weights(self.net, floating)
-        limited = [p for layer in clipped_layers(self.net) for p in layer.parameters(recurse=False)]
+        limited = [layer.weight for layer in weighted_layers(self.net)[:-1]]
         self.net.train()
         total = torch.zeros(())
         for step, chosen in enumerate(batches):
@@ -133,7 +133,7 @@ class _Run:
             if not math.isfinite(loss.item()):
                 raise TrainingError(
                     f"epoch {number}, step {step + 1}: the loss is {loss.item()}; lower learning_rate "
-                    f"({config.learning_rate:g}), or limit gradients with clip (0.01; it is {config.clip})"
+                    f"({config.learning_rate:g}), or limit gradients with clip (0.001; it is {config.clip})"
                 )
             self.optimizer.zero_grad()
             loss.backward()
@@ -264,9 +264,9 @@ def binary_layers(net: nn.Module) -> Iterator[BinaryConv2d | BinaryLinear]:
     return (layer for layer in net.modules() if isinstance(layer, BinaryConv2d | BinaryLinear))
 
 
-def clipped_layers(net: nn.Module) -> list[BinaryConv2d | BinaryLinear]:
-    """Those whose gradients are limited: all but the last."""
-    return list(binary_layers(net))[:-1]
+def weighted_layers(net: nn.Module) -> list[BinaryConv2d | nn.Linear]:
+    """The layers with binary or real weights, in order."""
+    return [layer for layer in net.modules() if isinstance(layer, BinaryConv2d | nn.Linear)]
 
 
 def set_float_weights(net: nn.Module, floating: bool) -> None:
