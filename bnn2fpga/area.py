@@ -19,6 +19,8 @@ LUT_DEPTH = 64
 """Words that fit into one LUT a bit (UG474)."""
 LUT_BITS = 2048
 """A smaller memory is not worth a block RAM."""
+BLOCK_DEPTH = 32768
+"""Words of one bit that a block RAM holds (UG473)."""
 FITTED = Path(__file__).with_name("area.json")
 
 Store = Literal["auto", "block", "logic"]
@@ -77,7 +79,9 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """Constants in the logic; equal bits of all words are made once, so a few words need next to none."""
+        """Constants in the logic, of which equal bits of all words are made once; what picks a block's bit."""
+        if self.style == "block" and self.depth > BLOCK_DEPTH:
+            return {"blocks behind one another": self.width * (ceil(self.depth / BLOCK_DEPTH) - 1)}
         if self.style != "logic" or self.depth == 1:
             return {}
         if self.depth > LUT_DEPTH:

@@ -102,3 +102,8 @@ def test_cells_leave_time_for_wires() -> None:
 
 def test_a_kernel_that_was_never_measured_has_an_estimate() -> None:
     assert fitted("NewKernel", {"kernel": 1, "sums": 9}).luts == 10
+
+
+def test_block_rams_behind_one_another_need_multiplexers() -> None:
+    assert rom(32768, 8, "block").parts == {}
+    assert sum(rom(131072, 8, "block").parts.values()) == 24

@@ -74,13 +74,16 @@ def test_network(
 
 
 @pytest.mark.slow
-def test_half_of_any_deep_fifo_is_too_little(tmp_path: Path) -> None:
-    """CNV's frames leave later, or stop, with half of any FIFO that takes more than the smallest memory.
+@pytest.mark.parametrize("network", [cnv, fracnet])
+def test_half_of_any_deep_fifo_is_too_little(
+    network: Callable[[], tuple[Design, Ints]], tmp_path: Path
+) -> None:
+    """Frames leave later, or stop, with half of any FIFO that takes more than the smallest memory.
 
     Or the model says why not: beats also wait in the registers of the kernel that writes, which C++ and so
     the plan do not count on, and with those the half is enough.
     """
-    design, integers = cnv()
+    design, integers = network()
     frames = integers[:4].reshape(4, *design.inputs[0].stream.shape)
     planned = clocks(design, frames, tmp_path / "planned")
     assert planned is not None
