@@ -1,7 +1,8 @@
 """Trains ResNet-20 with batch norm, without it, and without each of what stands in for it: one table.
 
 Every run gets the same images, epochs and learning rate. Finished runs in the folder are not repeated, so the
-command can be stopped and said again; several at once share the rows with --only.
+command can be stopped and said again; several at once share the rows with --only. Every run leaves its network
+to build, as `bnn2fpga train` does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import torch
 
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Pixels, load_images
-from bnn2fpga.training.trainer import CHECKPOINT, read_checkpoint, train
+from bnn2fpga.training.results import write_results
+from bnn2fpga.training.trainer import CHECKPOINT, Callbacks, read_checkpoint, train
 
 BASE: dict[str, Any] = {
     "batch": 64,
@@ -65,7 +67,8 @@ def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: 
     config = TrainConfig(
         data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE | changes
     )
-    train(config, data, folder / f"{name.replace('/', '_')}-{seed}")
+    place = folder / f"{name.replace('/', '_')}-{seed}"
+    train(config, data, place, Callbacks(on_end=lambda net, epochs: write_results(place, net, data, epochs)))
 
 
 def table(folder: Path) -> None:

@@ -132,6 +132,17 @@ class Graph:
     def execute(self, x: Array, tensors: Sequence[str] = (), batch: int = 256) -> dict[str, Array]:
         """The graph's output, and `tensors`, for input x (N, …), a batch at a time."""
         names = [self.output, *tensors]
-        nodes = [node for node in self.nodes if node.output[0] not in self.constants]
-        chunks = [self.run(nodes, {self.input: x[at : at + batch]}) for at in range(0, len(x), batch)]
+        chunks = [self._outputs(names, x[at : at + batch]) for at in range(0, len(x), batch)]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
+
+    def _outputs(self, names: Sequence[str], x: Array) -> dict[str, Array]:
+        """These tensors for input x; others, which take gigabytes, are dropped behind their last reader."""
+        nodes = [node for node in self.nodes if node.output[0] not in self.constants]
+        last_reader = {name: place for place, node in enumerate(nodes) for name in node.input}
+        values = self._batched_constants | {self.input: x}
+        for place, node in enumerate(nodes):
+            values = self._run([node], values)
+            for name in set(node.input) - set(names):
+                if last_reader[name] == place:
+                    values.pop(name, None)
+        return {name: values[name] for name in names}
