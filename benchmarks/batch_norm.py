@@ -1,8 +1,8 @@
 """Trains ResNet-20 with batch norm, without it, and without each of what stands in for it: one table.
 
-Every run gets the same images, epochs and learning rate. Finished runs in the folder are not repeated, so the
-command can be stopped and said again; several at once share the rows with --only. Every run leaves its network
-to build, as `bnn2fpga train` does.
+Every run gets the same images, epochs and learning rate, and leaves its network to build. Finished runs in
+the folder are not repeated, so the command can be stopped and said again; several at once share the rows with
+--only.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """Constants in the logic, of which equal bits of all words are made once; what picks a block's bit."""
+        """Constants in the logic, where equal bits of all words are made once; what picks a block's bit."""
         if self.style == "block" and self.depth > BLOCK_DEPTH:
             return {"blocks behind one another": self.width * (ceil(self.depth / BLOCK_DEPTH) - 1)}
         if self.style != "logic" or self.depth == 1:

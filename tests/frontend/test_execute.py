@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -20,10 +21,7 @@ def test_tensors_are_dropped_when_they_have_been_read() -> None:
     """
     names = ["x", *(f"rounded{place}" for place in range(NODES))]
     kind = {"domain": "qonnx.custom_op.general", "signed": 1, "narrow": 0, "rounding_mode": "ROUND"}
-    nodes = [
-        helper.make_node("Quant", [a, "scale", "zero", "bits"], [b], **kind)
-        for a, b in zip(names, names[1:], strict=False)
-    ]
+    nodes = [helper.make_node("Quant", [a, "scale", "zero", "bits"], [b], **kind) for a, b in pairwise(names)]
     nodes.append(helper.make_node("Add", [names[7], names[-1]], ["y"]))
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, FEATURES]) for name in "xy")
     constants = [
