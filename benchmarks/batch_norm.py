@@ -29,21 +29,20 @@ BASE: dict[str, Any] = {
     "flip": True,
 }
 FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.001, "calibrate": 512}
-CENTRED = {"alpha": 1.0, "centred": True}
 TAUGHT = {"teacher": Path("fracbnn-0")}
 """By the first network with batch norm, in the folder of the runs."""
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
-    "centred": (FREE, CENTRED, 2),
+    "wsfracbnn": (FREE, {}, 2),
     "fracbnn, gradient clipping": ({"model": "fracbnn", "clip": FREE["clip"]}, {}, 1),
     "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),
-    "centred, taught": (FREE | TAUGHT, CENTRED, 2),
-    "not centred": (FREE, CENTRED | {"centred": False}, 2),
-    "folded batch norm": (FREE, {"alpha": 1.0, "folded_norm": True}, 2),
-    "centred, no gradient clipping": (FREE | {"clip": None}, CENTRED, 1),
-    "centred, no warm-up": (FREE | {"warmup": 0}, CENTRED, 1),
-    "centred, no weight standardization": (FREE, CENTRED | {"standardized": False}, 1),
-    "centred, alpha 1/4": (FREE, CENTRED | {"alpha": 0.25}, 1),
+    "wsfracbnn, taught": (FREE | TAUGHT, {}, 2),
+    "wsfracbnn, not centred": (FREE, {"centred": False}, 2),
+    "wsfracbnn, folded batch norm": (FREE, {"folded_norm": True}, 2),
+    "wsfracbnn, no gradient clipping": (FREE | {"clip": None}, {}, 1),
+    "wsfracbnn, no warm-up": (FREE | {"warmup": 0}, {}, 1),
+    "wsfracbnn, no weight standardization": (FREE, {"standardized": False}, 1),
+    "wsfracbnn, alpha 1/4": (FREE, {"alpha": 0.25}, 1),
 }
 """Changes to the configuration and to the network, and the number of seeds."""
 
