@@ -18,6 +18,7 @@ from bnn2fpga.training.layers import (
     BinaryConv2d,
     Folded,
     Sign,
+    Snap,
     UnsignedActQuant,
     at_least,
     at_most,
@@ -98,6 +99,7 @@ class FractionalConv2d(BinaryConv2d):
         normed: bool = False,
         folded_norm: bool = False,
         centred: bool = False,
+        snap: Snap = power_of_two,
     ) -> None:
         super().__init__(
             in_channels,
@@ -110,6 +112,7 @@ class FractionalConv2d(BinaryConv2d):
             output_scale=1.0 if normed else None,
             folded_norm=folded_norm,
             centred=centred,
+            snap=snap,
         )
         self.high, self.low = Sign(), Sign()
         self.beta = nn.Parameter(torch.tensor(float(beta)))

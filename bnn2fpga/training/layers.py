@@ -9,11 +9,12 @@ the standardized weight. A layer computes, for output channel i with fan-in N,
     c_i = +-2^k nearest to gain_i * m_i,   t_i = multiple of 1/16 nearest to shift_i / m_i
 
 so hardware sees the bits [W_i > mean(W_i)] and, after the next sign, the threshold -t_i. Powers of two for
-c_i (as in A&B BNN, arXiv 2403.03739) and a grid for t_i keep float32 exact whatever the order of operations,
-and a c_i that jumps while it is learned changes how far gradients reach but no sign.
+c_i (as in A&B BNN, arXiv 2403.03739), or sums of two of them, and a grid for t_i keep float32 exact whatever
+the order of operations, and a c_i that jumps while it is learned changes how far gradients reach but no sign.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +33,8 @@ SHIFT_GRID = 2.0**-4
 """Channel shifts are multiples of this, in units of the integer sum."""
 MIN_EXPONENT, MAX_EXPONENT = -16, 16
 """Channel scales lie in +-[2^-16, 2^16]."""
+MANTISSAS = (1 / 2, 9 / 16, 5 / 8, 3 / 4, 7 / 8, 15 / 16, 1.0)
+"""Of the scales that are sums of at most two signed powers of two, and the next power."""
 MOMENTUM = 0.1
 """Part of a batch in the running means and deviations of a layer, as in torch.nn."""
 LEAST_VARIANCE = 1e-2
@@ -97,6 +100,19 @@ def power_of_two(value: Tensor) -> Tensor:
     return _StraightThrough.apply(polarity * torch.exp2(exponent), value)
 
 
+def two_powers(value: Tensor) -> Tensor:
+    """Each value moved to the nearest +-2^k * m, m one of 1, 9/8, 5/4, 3/2, 7/4, 15/8; the gradient passes.
+
+    These are sums of at most two signed powers of two: two shifts and an addition in hardware.
+    """
+    size = value.detach().abs().clamp(2.0**MIN_EXPONENT, 2.0**MAX_EXPONENT)
+    mantissa, exponent = torch.frexp(size)  # mantissas are 1/2 to 1
+    legal = torch.tensor(MANTISSAS, device=value.device)
+    place = torch.bucketize(mantissa, (legal[1:] + legal[:-1]) / 2)
+    polarity = torch.where(value < 0, -1.0, 1.0)
+    return _StraightThrough.apply(polarity * torch.ldexp(legal[place], exponent), value)
+
+
 def on_grid(value: Tensor, step: float = SHIFT_GRID) -> Tensor:
     """Each value moved to the nearest multiple of step; the gradient passes straight through."""
     return _StraightThrough.apply((value.detach() / step).add_(0.5).floor_().mul_(step), value)
@@ -117,6 +133,10 @@ class _StraightThrough(torch.autograd.Function):  # type: ignore[misc]
 def _signs(value: Tensor) -> Tensor:
     """+-1 (0 gives +1); the gradient passes straight through."""
     return _StraightThrough.apply(at_least(value.detach(), 0.0).mul_(2).sub_(1), value)
+
+
+Snap = Callable[[Tensor], Tensor]
+"""Moves scales to those that cost no multiplier."""
 
 
 class Folded(NamedTuple):
@@ -165,8 +185,10 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         standardized: bool,
         folded_norm: bool = False,
         centred: bool = False,
+        snap: Snap = power_of_two,
     ) -> None:
         self.gamma, self.output_scale, self.standardized = gamma, output_scale, standardized
+        self.snap = snap
         self.float_weights, self.folded_norm, self.centred = False, folded_norm, centred
         out, inputs = self.weight.shape[:2]
         if centred:
@@ -207,11 +229,11 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         return self._snapped(weight, self.gain / deviation, self.shift * deviation, mean)
 
     def _snapped(self, weight: Tensor, scale: Tensor, shift: Tensor, mean: Tensor) -> Folded:
-        """With scales moved to powers of two and shifts, in units of the sum, to their grid."""
+        """With scales snapped and shifts, in units of the sum, moved to their grid."""
         tail = (1,) * (weight.dim() - 2)
-        power = power_of_two(scale)
-        shift = power * on_grid(shift - mean)
-        return Folded(weight, power.view(-1, *tail), shift.view(-1, *tail), mean.view(-1, *tail))
+        snapped = self.snap(scale)
+        shift = snapped * on_grid(shift - mean)
+        return Folded(weight, snapped.view(-1, *tail), shift.view(-1, *tail), mean.view(-1, *tail))
 
     def magnitude(self, weight: Tensor) -> Tensor:
         """m of each output channel (out,), times what one step of the inputs stands for."""
@@ -298,6 +320,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
         output_scale: float | None = None,
         folded_norm: bool = False,
         centred: bool = False,
+        snap: Snap = power_of_two,
     ) -> None:
         QuantConv2d.__init__(
             self,
@@ -309,7 +332,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
             bias=False,
             weight_quant=BinaryWeightQuant,
         )
-        self._init_channels(gamma, output_scale, standardized, folded_norm, centred)
+        self._init_channels(gamma, output_scale, standardized, folded_norm, centred, snap)
 
 
 class BinaryLinear(_StandardizedLayer, QuantLinear):  # type: ignore[misc]

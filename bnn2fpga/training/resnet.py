@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
-from bnn2fpga.training.layers import BinaryConv2d, pixels
+from bnn2fpga.training.layers import BinaryConv2d, Snap, pixels, power_of_two, two_powers
 
 STAGES = 3
 """The first half block of all but the first stage halves the image and doubles the channels."""
@@ -19,6 +19,9 @@ FEATURE_GAIN = 4.0
 layer learns faster so."""
 POOLED_DEVIATION = 0.7
 """What 2x2 averaging leaves of the trunk's standard deviation, about."""
+
+SNAPS: dict[int, Snap] = {1: power_of_two, 2: two_powers}
+"""By the powers of two that a scale is the sum of."""
 
 
 class _Half(nn.Module):  # type: ignore[misc]
@@ -39,11 +42,14 @@ class _Half(nn.Module):  # type: ignore[misc]
         standardized: bool,
         folded_norm: bool,
         centred: bool,
+        snap: Snap,
     ) -> None:
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
-        self.conv = FractionalConv2d(inputs, outputs, beta, stride, standardized, norm, folded_norm, centred)
+        self.conv = FractionalConv2d(
+            inputs, outputs, beta, stride, standardized, norm, folded_norm, centred, snap
+        )
         self.rprelu = RPReLU(outputs, powers=not norm)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
         self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
@@ -67,9 +73,10 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     its expected standard deviation, takes back in front of the next activation; both are folded into
     thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a power of two and
     a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
-    back out of them; by default they are where nothing else centres the sums. alpha = 1/4 (a shift, as in A&B
-    BNN, arXiv 2403.03739) is for deeper networks or longer trainings: in ours, of up to eight epochs, 1 was
-    always better.
+    back out of them; by default they are where nothing else centres the sums. Without batch norm the scales
+    of the sums have `scale_terms` powers of two: one takes less logic, two are more accurate. alpha = 1/4 (a
+    shift, as in A&B BNN, arXiv 2403.03739) is for deeper networks or longer trainings: in ours, of up to
+    eight epochs, 1 was always better.
     """
 
     def __init__(
@@ -85,8 +92,12 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         standardized: bool = True,
         folded_norm: bool = False,
         centred: bool | None = None,
+        scale_terms: int = 2,
     ) -> None:
         super().__init__()
+        if scale_terms not in SNAPS:
+            raise ConfigError(f"scale_terms={scale_terms}: the powers of two of a scale; legal: 1, 2")
+        snap = SNAPS[scale_terms]
         if norm and (folded_norm or centred):
             what = "folded_norm" if folded_norm else "centred"
             raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
@@ -106,6 +117,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             output_scale=scale,
             folded_norm=folded_norm,
             centred=centred,
+            snap=snap,
         )
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
         blocks: list[nn.Module] = []
@@ -115,7 +127,16 @@ class FracResNet(nn.Module):  # type: ignore[misc]
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
                 half = _Half(
-                    inputs, outputs, beta, norm, alpha, fraction_bits, standardized, folded_norm, centred
+                    inputs,
+                    outputs,
+                    beta,
+                    norm,
+                    alpha,
+                    fraction_bits,
+                    standardized,
+                    folded_norm,
+                    centred,
+                    snap,
                 )
                 blocks.append(half)
                 if outputs != inputs:

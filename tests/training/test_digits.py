@@ -29,7 +29,7 @@ from bnn2fpga.training import (
     train_digits,
 )
 from bnn2fpga.training.digits import INPUT_SHAPE, _reproducible, _shifts
-from bnn2fpga.training.layers import MAX_EXPONENT, MIN_EXPONENT, on_grid, power_of_two
+from bnn2fpga.training.layers import MAX_EXPONENT, MIN_EXPONENT, on_grid, power_of_two, two_powers
 
 BINARY_LAYERS = (BinaryConv2d, BinaryLinear)
 
@@ -90,6 +90,19 @@ def test_power_of_two_is_exact_and_straight_through() -> None:
     snapped.sum().backward()
     assert value.grad.eq(1).all()
     assert power_of_two(torch.tensor([0.0, 1.5])).tolist() == [2.0**MIN_EXPONENT, 2.0]
+
+
+def test_two_powers_are_the_nearest_and_straight_through() -> None:
+    legal = np.array([2.0**k * m for k in range(-16, 16) for m in (1, 9 / 8, 5 / 4, 3 / 2, 7 / 4, 15 / 8)])
+    value = torch.rand(1000).mul(31).sub(16).exp2().mul(torch.tensor([1.0, -1.0]).repeat(500))
+    value.requires_grad_()
+    snapped = two_powers(value)
+    distances = np.abs(legal[:, None] - value.detach().abs().numpy())
+    np.testing.assert_array_equal(snapped.detach().abs(), legal[distances.argmin(axis=0)])
+    assert torch.equal(snapped.sign(), value.sign())
+    snapped.sum().backward()
+    assert value.grad is not None and value.grad.eq(1).all()
+    assert two_powers(torch.tensor([0.0, 1e9])).tolist() == [2.0**MIN_EXPONENT, 2.0**MAX_EXPONENT]
 
 
 def test_grid_rounds_half_up_and_straight_through() -> None:

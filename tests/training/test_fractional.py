@@ -155,7 +155,7 @@ def test_slopes_are_powers_of_two() -> None:
         pytest.param(1, {}, marks=pytest.mark.slow),
         pytest.param(0, {"folded_norm": True}, marks=pytest.mark.slow),
         (0, {"centred": False}),
-        (0, {"alpha": 0.25}),
+        (0, {"alpha": 0.25, "scale_terms": 1}),
     ],
 )
 def test_without_batch_norm_nothing_is_rounded_away(seed: int, parameters: dict[str, Any]) -> None:
