@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, two_powers
 
 WORD = 64
 """Binary operations that count as one floating-point operation."""
@@ -144,6 +144,8 @@ def _count(layer: nn.Module, outputs: int) -> Counts:
         floats = 0 if layer.output_scale is not None else 2 * len(weights)
         size = Counts(weight_bits=weights.numel(), float_parameters=floats)
         if isinstance(layer, FractionalConv2d):
-            return size + Counts(high=products, low=products)
+            # the second power of two of a scale is one more in the slopes behind it
+            second = layer.output_scale is None and layer.snap is two_powers
+            return size + Counts(high=products, low=products, shifts=second * outputs)
         return size + Counts(binary=products)
     return Counts(linear=outputs * weights.shape[1], float_parameters=weights.numel() + outputs)

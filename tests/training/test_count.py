@@ -32,6 +32,16 @@ def test_batch_norm_is_all_that_differs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "parameters", "terms"),
+    [("fracbnn", {}, 2), ("wsfracbnn", {}, 2), ("wsfracbnn", {"scale_terms": 1}, 1)],
+)
+def test_a_branch_is_shifted_once_a_power_of_two(model: str, parameters: dict[str, int], terms: int) -> None:
+    found = Hardware.of(count_operations(build_model(model, IMAGE, 10, parameters), IMAGE))
+    assert found.shifts == terms * 172_032 and found.multiplications == 0
+    assert found.additions == found.xnors + found.shifts + 172_032
+
+
+@pytest.mark.parametrize(
     ("place", "before", "after", "share"),
     [
         (0, 1.3540, 0.6331, 46.8),
