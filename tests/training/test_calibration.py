@@ -68,6 +68,8 @@ def test_batch_norm_needs_none() -> None:
         build_model("fracbnn", (3, 8, 8), 10, SMALL | {"folded_norm": True})
     with pytest.raises(ConfigError, match="centred is for networks without batch norms"):
         build_model("fracbnn", (3, 8, 8), 10, SMALL | {"centred": True})
+    with pytest.raises(ConfigError, match="scale_terms=3: the powers of two of a scale; legal: 1, 2"):
+        build_model("wsfracbnn", (3, 8, 8), 10, {"scale_terms": 3})
     with pytest.raises(ConfigError, match="leave centred out"):
         build_model("wsfracbnn", (3, 8, 8), 10, SMALL | {"centred": True, "folded_norm": True})
     net = build_model("fracbnn", (3, 8, 8), 10, SMALL)
