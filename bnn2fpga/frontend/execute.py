@@ -135,14 +135,21 @@ class Graph:
         chunks = [self._outputs(names, x[at : at + batch]) for at in range(0, len(x), batch)]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
 
-    def _outputs(self, names: Sequence[str], x: Array) -> dict[str, Array]:
-        """These tensors for input x; others, which take gigabytes, are dropped behind their last reader."""
+    @cached_property
+    def _steps(self) -> list[tuple[onnx.NodeProto, set[str]]]:
+        """The nodes that depend on the input, each with the tensors that no node behind it reads."""
         nodes = [node for node in self.nodes if node.output[0] not in self.constants]
         last_reader = {name: place for place, node in enumerate(nodes) for name in node.input}
+        return [
+            (node, {name for name in node.input if last_reader[name] == place})
+            for place, node in enumerate(nodes)
+        ]
+
+    def _outputs(self, names: Sequence[str], x: Array) -> dict[str, Array]:
+        """These tensors for input x; others, which take gigabytes, are dropped behind their last reader."""
         values = self._batched_constants | {self.input: x}
-        for place, node in enumerate(nodes):
+        for node, read in self._steps:
             values = self._run([node], values)
-            for name in set(node.input) - set(names):
-                if last_reader[name] == place:
-                    values.pop(name, None)
+            for name in read.difference(names):
+                values.pop(name, None)
         return {name: values[name] for name in names}
