@@ -13,10 +13,8 @@ from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
 
-FEW_TILES = 16
-"""Words of weights up to which elements can well have the same ones, and so the same sums."""
-CONSTANT_TILES = 2
-"""Words of weights up to which sums and differences are no more than that."""
+FEW_TILES = 2
+"""Words of weights up to which elements share sums that are the same, and an adder needs less logic."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class IntegerMvu(MatrixVector):
         return {
             **super().parts,
             "selected": selected,
-            "constant adders" if self.tiles <= CONSTANT_TILES else "adders": self._adder_bits(levels),
+            "shared adders" if self.tiles <= FEW_TILES else "adders": self._adder_bits(levels),
             "product registers": self.pe * kept,
         }
 

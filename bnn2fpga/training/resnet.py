@@ -71,7 +71,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     times `width` channels; 6 half blocks make it a ResNet-20.
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
-    thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a power of two and
+    thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a scale and
     a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
     back out of them; by default they are where nothing else centres the sums. Without batch norm the scales
     of the sums have `scale_terms` powers of two: one takes less logic, two are more accurate. alpha = 1/4 (a
