@@ -84,6 +84,8 @@ class _Run:
         torch.manual_seed(config.seed)
         self.net = build_model(config.model, data.shape, data.classes, config.parameters).to(group.device)
         self.teacher = None if config.teacher is None else load_network(config.teacher, data).to(group.device)
+        if self.teacher is not None:
+            evaluate_quickly(self.teacher)
         self.optimizer = torch.optim.Adam(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -225,6 +227,16 @@ def load_network(folder: Path, data: ImageData) -> nn.Module:
     net = build_model(config.model, data.shape, data.classes, config.parameters)
     net.load_state_dict(kept["network"])
     return net.eval()
+
+
+def evaluate_quickly(net: nn.Module) -> None:
+    """Lets modules that give the same numbers while training do so, in a third of Brevitas' time.
+
+    Batch norms, and layers that follow their inputs, stay in evaluation.
+    """
+    for module in net.modules():
+        follows = getattr(module, "centred", False) or getattr(module, "folded_norm", False)
+        module.training = not (follows or isinstance(module, nn.BatchNorm2d))
 
 
 def as_input(images: Tensor) -> Tensor:

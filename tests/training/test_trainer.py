@@ -20,6 +20,7 @@ from bnn2fpga.errors import ConfigError, TrainingError
 from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig, read_train_config
 from bnn2fpga.training.data import ImageData
+from bnn2fpga.training.models import build_model
 from bnn2fpga.training.results import write_results
 from bnn2fpga.training.trainer import (
     Callbacks,
@@ -27,6 +28,7 @@ from bnn2fpga.training.trainer import (
     Step,
     augmented,
     binary_layers,
+    evaluate_quickly,
     load_network,
     set_float_weights,
     train,
@@ -164,6 +166,28 @@ def test_a_teacher_is_followed(tmp_path: Path) -> None:
     images = torch.from_numpy(data.test_images).float() / 256
     agreed = (student(images).argmax(1) == teacher(images).argmax(1)).float().mean()
     assert agreed > 0.9 and (student(images).argmax(1) == 1).float().mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ("mlp", {"hidden": [24]}),
+        ("convnet", {"blocks": [[4], [6]], "dense": [12]}),
+        ("fracbnn", {"width": 4}),
+        ("wsfracbnn", {"width": 4}),
+        ("wsfracbnn", {"width": 4, "folded_norm": True}),
+    ],
+)
+def test_a_teacher_is_evaluated_quickly(model: str, parameters: dict[str, Any]) -> None:
+    """With the same scores, whatever it was asked before."""
+    torch.manual_seed(0)
+    net = build_model(model, (3, 16, 16), 4, parameters)
+    images = torch.randint(256, (32, 3, 16, 16)) / 256
+    net(images)  # moves the means of what it has norms of
+    expected = net.eval()(images)
+    evaluate_quickly(net)
+    net(images.flip(0))
+    assert torch.equal(net(images), expected)
 
 
 def test_two_phases(tmp_path: Path) -> None:
