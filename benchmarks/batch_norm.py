@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Pixels, load_images
-from bnn2fpga.training.results import write_results
-from bnn2fpga.training.trainer import CHECKPOINT, Callbacks, read_checkpoint, train
+from bnn2fpga.training.results import TEST, write_results
+from bnn2fpga.training.trainer import CHECKPOINT, Callbacks, Epoch, read_checkpoint, train
 
 BASE: dict[str, Any] = {
     "batch": 64,
@@ -67,7 +68,12 @@ def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: 
         data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE | changes
     )
     place = folder / f"{name.replace('/', '_')}-{seed}"
-    train(config, data, place, Callbacks(on_end=lambda net, epochs: write_results(place, net, data, epochs)))
+
+    def on_end(net: nn.Module, epochs: list[Epoch]) -> None:
+        if not (place / TEST).is_file():
+            write_results(place, net, data, epochs)
+
+    train(config, data, place, Callbacks(on_end=on_end))
 
 
 def table(folder: Path) -> None:
