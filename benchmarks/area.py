@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice, product, zip_longest
 from math import log2
@@ -38,6 +38,15 @@ from tests.rtl.cases import contracts
 
 MEASURED = Path(__file__).with_name("area.json")
 NETWORKS = ("TFC_1W1A.onnx", "bnnpynq_lfcW1A1.npz", "bnnpynq_cnvW1A1.npz", "fracnet_cifar10.npz")
+PLANS = (
+    ("TFC_1W1A.onnx", 100_000),
+    ("bnnpynq_lfcW1A1.npz", 300_000),
+    ("bnnpynq_cnvW1A1.npz", 10_000),
+    ("bnnpynq_cnvW1A1.npz", None),
+    ("fracnet_cifar10.npz", 10_000),
+    ("fracnet_cifar10.npz", None),
+)
+"""Frames a second on a PYNQ-Z2; None is as fast as it allows. Their kernels are in the sweep as they are."""
 LARGEST = 1024
 """Products a clock, or bits of a beat, of a kernel in the sweep."""
 MEMORY = 60_000
@@ -157,6 +166,18 @@ def chosen(folder: Path, count: int) -> list[Sample]:
     return sorted(samples, key=lambda sample: sample.key)
 
 
+def planned(folder: Path) -> Iterator[Sample]:
+    """Every kernel of the plans that there are models for, once."""
+    seen = set()
+    for name, fps in PLANS:
+        if (folder / name).is_file():
+            for node in Pipeline(folder / name, Options(fps=fps)).folded.nodes:
+                sample = Sample(f"{name.split('.')[0]} {node.name}", node.kernel)
+                if sample.key not in seen:
+                    seen.add(sample.key)
+                    yield sample
+
+
 def fifo_files(depth: int) -> dict[str, str]:
     """A FIFO of that many bytes."""
     text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
@@ -224,6 +245,11 @@ def report(rows: list[Row]) -> dict[str, Any]:
     return fits
 
 
+def keep(rows: Iterable[Row]) -> None:
+    """In area.json, a line each."""
+    MEASURED.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
 def main() -> None:
     """Measures what is missing, then fits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.area", description=__doc__)
@@ -232,19 +258,22 @@ def main() -> None:
     parser.add_argument("--fit-only", action="store_true", help="Synthesize nothing.")
     arguments = parser.parse_args()
     known = {row["digest"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.is_file() else {}
-    rows: list[Row] = []
-    for sample in track(chosen(arguments.models, arguments.count), "synthesizing"):
-        row = known.get(digest(sample.files()))
-        if row is None and arguments.fit_only:
-            continue
-        rows.append((row or measure(sample.files(), "k0")) | sample.facts)
-        MEASURED.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    rows: dict[str, Row] = {}
+    samples = chosen(arguments.models, arguments.count) + list(planned(arguments.models))
+    for sample in track(samples, "synthesizing"):
+        files = sample.files()
+        key = digest(files)
+        if key not in known and not arguments.fit_only:
+            known[key] = measure(files, "k0")
+            keep(known.values())
+        if key in known:
+            rows[key] = known[key] | sample.facts
     for depth in FIFO_DEPTHS:
         files = fifo_files(depth)
         row = known.get(digest(files)) or measure(files, "fifo_")
-        rows.append(row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)})
-    MEASURED.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    fits = report(rows)
+        rows[digest(files)] = row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)}
+    keep(rows.values())
+    fits = report(list(rows.values()))
     FITTED.write_text(json.dumps(fits, indent=1) + "\n")
 
 
