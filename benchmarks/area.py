@@ -47,7 +47,7 @@ PLANS = (
 )
 """Frames a second on a PYNQ-Z2; None is as fast as it allows. Their kernels are in the sweep as they are.
 
-Not LFC's: of 32,768 products a clock, which take yosys more than 10 minutes each.
+Not LFC's units of 3,000 to 16,000 products a clock, which take yosys more than 10 minutes each.
 """
 LARGEST = 1024
 """Products a clock, or bits of a beat, of a kernel in the sweep."""
