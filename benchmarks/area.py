@@ -169,15 +169,11 @@ def chosen(folder: Path, count: int) -> list[Sample]:
 
 
 def planned(folder: Path) -> Iterator[Sample]:
-    """Every kernel of the plans that there are models for, once."""
-    seen = set()
+    """Every kernel of the plans that there are models for."""
     for name, fps in PLANS:
         if (folder / name).is_file():
             for node in Pipeline(folder / name, Options(fps=fps)).folded.nodes:
-                sample = Sample(f"{name.split('.')[0]} {node.name}", node.kernel)
-                if sample.key not in seen:
-                    seen.add(sample.key)
-                    yield sample
+                yield Sample(f"{name.split('.')[0]} {node.name}", node.kernel)
 
 
 def fifo_files(depth: int) -> dict[str, str]:
@@ -260,20 +256,22 @@ def main() -> None:
     parser.add_argument("--fit-only", action="store_true", help="Synthesize nothing.")
     arguments = parser.parse_args()
     known = {row["digest"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.is_file() else {}
-    rows: dict[str, Row] = {}
+    # plans follow the fit: what was measured for the plans before is not dropped by fitting alone
+    rows: dict[str, Row] = dict(known) if arguments.fit_only else {}
     samples = chosen(arguments.models, arguments.count) + list(planned(arguments.models))
     for sample in track(samples, "synthesizing"):
         files = sample.files()
         key = digest(files)
         if key not in known and not arguments.fit_only:
-            known[key] = measure(files, "k0")
+            known[key] = measure(files, "k0") | sample.facts
             keep(known.values())
         if key in known:
             rows[key] = known[key] | sample.facts
     for depth in FIFO_DEPTHS:
         files = fifo_files(depth)
-        row = known.get(digest(files)) or measure(files, "fifo_")
-        rows[digest(files)] = row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)}
+        key = digest(files)
+        row = known.get(key) or measure(files, "fifo_")
+        rows[key] = row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)}
     keep(rows.values())
     fits = report(list(rows.values()))
     FITTED.write_text(json.dumps(fits, indent=1) + "\n")

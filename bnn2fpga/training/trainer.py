@@ -83,8 +83,9 @@ class _Run:
         self.callbacks, self.group = callbacks, group
         torch.manual_seed(config.seed)
         self.net = build_model(config.model, data.shape, data.classes, config.parameters).to(group.device)
-        self.teacher = None if config.teacher is None else load_network(config.teacher, data).to(group.device)
-        if self.teacher is not None:
+        self.teacher: nn.Module | None = None
+        if config.teacher is not None:
+            self.teacher = load_network(config.teacher, data).to(group.device)
             evaluate_quickly(self.teacher)
         self.optimizer = torch.optim.Adam(
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
