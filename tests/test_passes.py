@@ -27,6 +27,7 @@ from bnn2fpga.matrix_vector import MatrixVector
 from bnn2fpga.passes.fifos import size_fifos
 from bnn2fpga.passes.fold import USABLE, fold, plan, resources, shares
 from bnn2fpga.passes.fuse import fuse_thresholds
+from bnn2fpga.passes.program import LUT_WEIGHT
 from bnn2fpga.passes.widths import converters, refold, without_converters
 from bnn2fpga.timing import frame_cycles, interval
 from tests.contract import random_steps, random_values, run_cpp
@@ -272,7 +273,7 @@ def board(**facts: int) -> Board:
 
 def cost(used: Resources) -> float:
     """What `fold` calls cheap: shares of the board's LUTs and block RAM."""
-    return used.all_luts / BOARD.luts + used.bram36 / BOARD.bram36
+    return LUT_WEIGHT * used.all_luts / BOARD.luts + used.bram36 / BOARD.bram36
 
 
 def fits(design: Design, on: Board) -> bool:

@@ -190,7 +190,12 @@ class _Search:
         """What the cheapest design of so many cycles needs too much of."""
         folded = refused.cheapest
         if folded is None:
-            found = solve(self.choices, refused.cycles, self.limits, self.gap, limited=False)
+            # LUTs can stand in for block RAM, so they are what is missing where all else is kept
+            tries = (
+                solve(self.choices, refused.cycles, self.limits, self.gap, beyond)
+                for beyond in (("LUT",), KINDS)
+            )
+            found = next((one for one in tries if one), None)
             if found is None:
                 return "width converters take longer"
             folded = size_fifos(refold(self.design, found.kernels))

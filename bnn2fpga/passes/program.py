@@ -7,7 +7,7 @@ ends of an edge, which follows from these. So the converters' cost is linear, to
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ GAP = 1e-3
 """Part by which a plan may be dearer than the cheapest."""
 ROUGH_GAP = 5e-3
 """The same where only what fits is asked for; the last tenths of a per cent take the most time."""
+LUT_WEIGHT = 2.0
+"""What a share of the LUTs costs; one of the block RAM costs 1. The fuller of logic a chip is, the longer its
+wires, so weights better lie in block RAM while there is some."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ class _Rows:
 
 
 def solve(
-    choices: Choices, cycles: int, limits: Amounts, gap: float = GAP, limited: bool = True
+    choices: Choices, cycles: int, limits: Amounts, gap: float = GAP, beyond: Collection[str] = ()
 ) -> Solution | None:
     """The cheapest kernels of at most `cycles` cycles a frame within the limits; None if there are none.
 
-    Cheap is what takes the least share of the limits, LUTs and block RAM added up. Unless `limited`, the
-    sum alone counts. A part of `gap` may be saved still.
+    Cheap is what takes the least share of the limits, that of block RAM and LUT_WEIGHT times that of LUTs.
+    Of the KINDS named `beyond` more than the limit may be taken. A part of `gap` may be saved still.
     """
     choices = choices.within(cycles)
     kernels = [(name, choice) for name, found in choices.of.items() for choice in found]
@@ -89,11 +92,11 @@ def solve(
         for coefficients in (*leaving.values(), *entering.values()):
             rows.add(coefficients, 0, 0)
     needed = np.array(used).T
-    for kind, limit in zip(needed, limits, strict=True):
-        rows.add(dict(enumerate(kind)), 0, limit if limited else np.inf)
+    for kind, amount, limit in zip(KINDS, needed, limits, strict=True):
+        rows.add(dict(enumerate(amount)), 0, np.inf if kind in beyond else limit)
     luts, bram = KINDS.index("LUT"), KINDS.index("BRAM")
     found = milp(
-        needed[luts] / max(limits[luts], 1) + needed[bram] / max(limits[bram], 1),
+        LUT_WEIGHT * needed[luts] / max(limits[luts], 1) + needed[bram] / max(limits[bram], 1),
         integrality=np.arange(len(used)) < whole,
         bounds=Bounds(0, 1),
         constraints=rows.constraint(len(used)),
