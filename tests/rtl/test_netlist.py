@@ -58,9 +58,12 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "fps"), [("TFC_1W1A.onnx", 100_000), ("bnnpynq_cnvW1A1.npz", 10_000)])
+@pytest.mark.parametrize(
+    ("model", "fps"),
+    [("TFC_1W1A.onnx", 100_000), ("bnnpynq_cnvW1A1.npz", 10_000), ("fracnet_cifar10.npz", 10_000)],
+)
 def test_networks_fit_the_chip(model: str, fps: float, tmp_path: Path) -> None:
-    """After synthesis, block RAM and all, within four fifths of an xc7z020; CNV takes minutes."""
+    """After synthesis, block RAM and all, within four fifths of an xc7z020; CNV takes minutes, FracNet ten."""
     design = compile(shared_file(f"models/{model}"), fps=fps)
     rtl_project(design, primitives=True).write(tmp_path)
     start = time.perf_counter()
