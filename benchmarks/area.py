@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import islice, product, zip_longest
 from math import log2
@@ -253,20 +255,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.area", description=__doc__)
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[2] / "shared/models")
     parser.add_argument("--count", type=int, default=24, help="Kernels of a kind.")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Syntheses at a time.")
     parser.add_argument("--fit-only", action="store_true", help="Synthesize nothing.")
     arguments = parser.parse_args()
     known = {row["digest"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.is_file() else {}
     # plans follow the fit: what was measured for the plans before is not dropped by fitting alone
     rows: dict[str, Row] = dict(known) if arguments.fit_only else {}
-    samples = chosen(arguments.models, arguments.count) + list(planned(arguments.models))
-    for sample in track(samples, "synthesizing"):
-        files = sample.files()
-        key = digest(files)
-        if key not in known and not arguments.fit_only:
-            known[key] = measure(files, "k0") | sample.facts
+    samples = {
+        digest(sample.files()): sample
+        for sample in chosen(arguments.models, arguments.count) + list(planned(arguments.models))
+    }
+    missing = [] if arguments.fit_only else [key for key in samples if key not in known]
+    pool = ThreadPoolExecutor(arguments.workers)
+    runs = {pool.submit(measure, samples[key].files(), "k0"): key for key in missing}
+    try:
+        for done in track(as_completed(runs), "synthesizing", len(runs)):
+            known[runs[done]] = done.result() | samples[runs[done]].facts
             keep(known.values())
-        if key in known:
-            rows[key] = known[key] | sample.facts
+    finally:
+        pool.shutdown(cancel_futures=True)
+    rows |= {key: known[key] | sample.facts for key, sample in samples.items() if key in known}
     for depth in FIFO_DEPTHS:
         files = fifo_files(depth)
         key = digest(files)

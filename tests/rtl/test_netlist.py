@@ -63,7 +63,7 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
     [("TFC_1W1A.onnx", 100_000), ("bnnpynq_cnvW1A1.npz", 10_000), ("fracnet_cifar10.npz", 10_000)],
 )
 def test_networks_fit_the_chip(model: str, fps: float, tmp_path: Path) -> None:
-    """After synthesis, block RAM and all, within four fifths of an xc7z020; CNV takes minutes, FracNet ten."""
+    """After synthesis, with block RAM, within four fifths of an xc7z020; CNV takes 5 minutes, FracNet 10."""
     design = compile(shared_file(f"models/{model}"), fps=fps)
     rtl_project(design, primitives=True).write(tmp_path)
     start = time.perf_counter()
