@@ -21,9 +21,10 @@ from bnn2fpga.training.data import ImageData, Pixels, load_images
 from bnn2fpga.training.results import TEST, write_results
 from bnn2fpga.training.trainer import CHECKPOINT, Callbacks, Epoch, read_checkpoint, train
 
+RATE = 6e-3
+"""Of learning; what suits three epochs."""
 BASE: dict[str, Any] = {
     "batch": 64,
-    "learning_rate": 6e-3,
     "warmup": 50,
     "schedule": "linear",
     "shift": 2,
@@ -59,13 +60,18 @@ def halved(data: ImageData) -> ImageData:
     return replace(data, train_images=half(data.train_images), test_images=half(data.test_images))
 
 
-def run(name: str, seed: int, width: int, epochs: int, data: ImageData, folder: Path) -> None:
+def run(name: str, seed: int, width: int, epochs: int, rate: float, data: ImageData, folder: Path) -> None:
     """Trains one row with one seed, unless that is done."""
     changes, parameters, _ = ROWS[name]
     if "teacher" in changes:
         changes = changes | {"teacher": folder / changes["teacher"]}
     config = TrainConfig(
-        data=Path("-"), epochs=epochs, seed=seed, parameters={"width": width, **parameters}, **BASE | changes
+        data=Path("-"),
+        epochs=epochs,
+        seed=seed,
+        learning_rate=rate,
+        parameters={"width": width, **parameters},
+        **BASE | changes,
     )
     place = folder / f"{name.replace('/', '_')}-{seed}"
 
@@ -95,6 +101,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("batch_norm"))
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=RATE, help="learning rate, in a folder of its own")
     parser.add_argument("--halved", action="store_true", help="images of half the height and width")
     parser.add_argument("--threads", type=int, default=1, help="of one run")
     parser.add_argument("--only", choices=list(ROWS), nargs="*", default=list(ROWS))
@@ -103,9 +110,11 @@ def main() -> None:
     data, folder = load_images(arguments.data), arguments.folder
     if arguments.halved:
         data, folder = halved(data), folder / "halved"
+    if arguments.rate != RATE:
+        folder /= f"rate-{arguments.rate:g}"
     for name in arguments.only:
         for seed in range(ROWS[name][2]):
-            run(name, seed, arguments.width, arguments.epochs, data, folder)
+            run(name, seed, arguments.width, arguments.epochs, arguments.rate, data, folder)
     table(folder)
 
 
