@@ -321,19 +321,20 @@ def test_no_folding_is_cheaper(sizes: tuple[int, ...]) -> None:
 def test_fold_without_a_frame_rate_is_the_fastest_that_fits() -> None:
     """Brute force over all foldings, on boards from too small to large enough for the fastest.
 
-    None of them is full to the last dozen LUTs; there the FIFOs may decide, which the program does not see.
+    On a board that is full to the last dozen LUTs the FIFOs may decide, which the program does not see.
     """
     every = [(pace, resources(size_fifos(folded))) for pace, folded in every_folding(DENSE)]
     reached = set()
     for luts in [200, *range(400, 1500, 80)]:
-        small = board(luts=luts)
+        small, smaller = board(luts=luts), board(luts=luts - 15)
         fitting = [pace for pace, used in every if max(shares(used, small).values()) <= USABLE]
-        if fitting:
+        safe = [pace for pace, used in every if max(shares(used, smaller).values()) <= USABLE]
+        if safe:
             folded = fold(DENSE, small, CLOCK)
-            assert interval(folded) == min(fitting)
+            assert min(fitting) <= interval(folded) <= min(safe)
             assert fits(folded, small)
-            reached.add(min(fitting))
-        else:
+            reached.add(interval(folded))
+        elif not fitting:
             assert "nothing fits" in refusal(DENSE, small, None)
     assert len(reached) > 5
 
