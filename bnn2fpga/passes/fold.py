@@ -191,11 +191,8 @@ class _Search:
         folded = refused.cheapest
         if folded is None:
             # LUTs can stand in for block RAM, so they are what is missing where all else is kept
-            tries = (
-                solve(self.choices, refused.cycles, self.limits, self.gap, beyond)
-                for beyond in (("LUT",), KINDS)
-            )
-            found = next((one for one in tries if one), None)
+            asked = self.choices, refused.cycles, self.limits, self.gap
+            found = solve(*asked, beyond=("LUT",)) or solve(*asked, beyond=KINDS)
             if found is None:
                 return "width converters take longer"
             folded = size_fifos(refold(self.design, found.kernels))
