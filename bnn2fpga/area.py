@@ -85,7 +85,7 @@ class Memory:
         if self.style != "logic" or self.depth == 1:
             return {}
         if self.depth > LUT_DEPTH:
-            return {"deep constants": self.width * self.depth / LUT_DEPTH, "constant registers": self.width}
+            return {"deep constants": self.width * deep_luts(self.depth), "constant registers": self.width}
         functions = 2.0 ** min(self.depth, 64)
         different = functions * -expm1(self.width * log1p(-1 / functions))
         return {"constants": different, "constant registers": different}
@@ -101,6 +101,16 @@ class Memory:
         shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
         blocks = min(ceil(self.depth / words) * ceil(self.width / bits) for words, bits in shapes)
         return Resources(bram36=blocks / 2)
+
+
+def deep_luts(depth: int) -> int:
+    """Of a bit of more than LUT_DEPTH constants: one for so many of them, and multiplexers of four of these.
+
+    The only multiplexer behind one full page makes up to 16 words more itself.
+    """
+    full, rest = divmod(depth, LUT_DEPTH)
+    pages = full + (rest > 0)
+    return pages + ceil((pages - 1) / 3) - (full == 1 and 0 < rest <= 16)
 
 
 def ram(depth: int, width: int) -> Memory:

@@ -14,7 +14,7 @@ FOLDER = "rtl"
 def rtl_project(design: Design, primitives: bool = False) -> Project:
     """Everything below rtl/; the memory files are read from there, so tools run in that folder.
 
-    With `primitives` the popcounts are of 7-series cells, otherwise of their behavioural twins.
+    With `primitives` popcounts and deep tables are of 7-series cells, otherwise of their behavioural twins.
     """
     check_names(design)
     # no kernel's name ends in an underscore
@@ -28,7 +28,10 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel)
         files[f"{node.name}.sv"] = f"// {node.name}: {type(kernel).__name__}\n{text}"
         for name, rom in kernel.roms.items():
-            files[f"{node.name}_{name}.mem"] = rom.text
+            table = f"{node.name}_{name}"
+            files[f"{table}.mem"] = rom.text
+            if rom.paged:
+                files[f"{table}_.sv"] = rom.render(table, primitives)
         popcounts |= set(kernel.popcounts)
     for popcount in popcounts:
         files[f"{popcount.name}.sv"] = popcount.render(primitives)

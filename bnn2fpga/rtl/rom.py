@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.area import Parts, Store, in_logic
+from bnn2fpga.area import LUT_DEPTH, Parts, Store, in_logic
+from bnn2fpga.codegen import render
 from bnn2fpga.ir import Ints, IntType
 from bnn2fpga.steps import Steps
 
@@ -37,6 +38,31 @@ class Rom:
     def style(self) -> str:
         """The ram_style attribute: the kind of memory that synthesis takes."""
         return "logic" if in_logic(self.store, self.depth, self.width) else "block"
+
+    @property
+    def paged(self) -> bool:
+        """Whether it lies in so many LUTs a bit that its module is one of its own."""
+        return self.style == "logic" and self.depth > LUT_DEPTH
+
+    @property
+    def pages(self) -> list[list[int]]:
+        """Of every LUT_DEPTH words, as far as these are full, what the LUT of each bit holds."""
+        size = (self.width + 7) // 8
+        packed = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in self.words), np.uint8)
+        bits = np.unpackbits(packed.reshape(self.depth, size), axis=1, count=self.width, bitorder="little")
+        full = bits[: self.depth // LUT_DEPTH * LUT_DEPTH].reshape(-1, LUT_DEPTH, self.width)
+        columns = np.packbits(full.transpose(0, 2, 1), axis=-1, bitorder="little")
+        pages: list[list[int]] = np.ascontiguousarray(columns).view("<u8")[..., 0].tolist()
+        return pages
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """The words behind the full pages."""
+        return self.words[self.depth // LUT_DEPTH * LUT_DEPTH :]
+
+    def render(self, name: str, primitives: bool) -> str:
+        """Its module, NAME_, where it is `paged`: of 7-series cells, or one that reads NAME.mem."""
+        return render("rtl/rom.sv.j2", name=name, rom=self, primitives=primitives)
 
     @property
     def text(self) -> str:

@@ -1,0 +1,83 @@
+"""Deep tables in LUTs: both bodies read every word; few LUTs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnn2fpga.area import deep_luts
+from bnn2fpga.rtl.rom import Rom
+from bnn2fpga.tools.yosys import cell_models, synthesize
+
+DEPTHS = (65, 72, 80, 96, 128, 192, 257, 577)
+
+needs_yosys = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
+
+
+def random_rom(depth: int, width: int) -> Rom:
+    """Words of random bits in logic, a few of which are constant."""
+    bits = np.random.default_rng(depth * width).integers(0, 2, (depth, width), np.uint8)
+    bits[:, 8::16], bits[:, 9::16] = 0, 1
+    return Rom.of_bits(bits, "logic")
+
+
+def bench(rom: Rom, addresses: list[int], enabled: list[int]) -> str:
+    """Prints the word in every clock; addresses change with each, `enabled` or not."""
+    bits = (rom.depth - 1).bit_length()
+    drive = "".join(
+        f'        en = {e}; address = {a}; #1 clk = 1; #1 clk = 0; $display("%h", word);\n'
+        for a, e in zip(addresses, enabled, strict=True)
+    )
+    return f"""\
+module bench;
+    reg clk = 0, en;
+    reg [{bits - 1}:0] address;
+    wire [{rom.width - 1}:0] word;
+    table_ dut (.clk(clk), .en(en), .address(address), .word(word));
+    initial begin
+{drive}    end
+endmodule
+"""
+
+
+@needs_icarus
+@needs_yosys
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("width", [1, 70])
+def test_both_bodies_read_every_word(depth: int, width: int, tmp_path: Path) -> None:
+    rom, random = random_rom(depth, width), np.random.default_rng(depth)
+    addresses = [*range(depth), *random.integers(0, depth, 40).tolist()]
+    enabled = [1, *(random.random(len(addresses) - 1) < 0.8).astype(int).tolist()]
+    expected: list[int] = []
+    for address, enable in zip(addresses, enabled, strict=True):
+        expected.append(rom.words[address] if enable else expected[-1])
+    (tmp_path / "table.mem").write_text(rom.text)
+    (tmp_path / "bench.v").write_text(bench(rom, addresses, enabled))
+    for primitives in (False, True):
+        (tmp_path / "table.sv").write_text(rom.render("table", primitives))
+        sources = ["bench.v", "table.sv", *([str(cell_models())] if primitives else [])]
+        command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        printed = subprocess.run(["vvp", "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert [int(word, 16) for word in printed.stdout.split()] == expected, primitives
+
+
+@needs_yosys
+@pytest.mark.parametrize("depth", [72, 128, 256, 577])
+def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
+    rom, sources = random_rom(depth, 64), tmp_path / "rtl"
+    sources.mkdir()
+    (sources / "table.sv").write_text(rom.render("table", primitives=True))
+    found = synthesize(sources, "table_", tmp_path)
+    assert found.luts <= 1.1 * 64 * deep_luts(depth)
+
+
+def test_a_table_of_one_lut_a_bit_is_part_of_its_kernel() -> None:
+    assert not random_rom(64, 8).paged
+    assert random_rom(65, 8).paged
+    assert not Rom(8, tuple(range(200)), "block").paged
