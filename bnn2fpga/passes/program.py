@@ -23,7 +23,7 @@ GAP = 1e-3
 """Part by which a plan may be dearer than the cheapest."""
 ROUGH_GAP = 5e-3
 """The same where only what fits is asked for; the last tenths of a per cent take the most time."""
-LUT_WEIGHT = 1.5
+LUT_WEIGHT = 2.0
 """What a share of the LUTs costs; one of the block RAM costs 1. The fuller of logic a chip is, the longer its
 wires, so weights better lie in block RAM while there is some."""
 
