@@ -60,10 +60,15 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "fps"),
-    [("TFC_1W1A.onnx", 100_000), ("bnnpynq_cnvW1A1.npz", 10_000), ("fracnet_cifar10.npz", 10_000)],
+    [
+        ("TFC_1W1A.onnx", 100_000),
+        ("bnnpynq_lfcW1A1.npz", 300_000),
+        ("bnnpynq_cnvW1A1.npz", 10_000),
+        ("fracnet_cifar10.npz", 10_000),
+    ],
 )
 def test_networks_fit_the_chip(model: str, fps: float, tmp_path: Path) -> None:
-    """After synthesis, with block RAM, within four fifths of an xc7z020; CNV takes 5 minutes, FracNet 10."""
+    """After synthesis, with block RAM, within four fifths of an xc7z020; CNV takes 5 minutes, LFC and FracNet 10."""
     design = compile(shared_file(f"models/{model}"), fps=fps)
     rtl_project(design, primitives=True).write(tmp_path)
     start = time.perf_counter()
