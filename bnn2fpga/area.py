@@ -79,7 +79,8 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """Constants in the logic, where equal bits of all words are made once; what picks a block's bit."""
+        """Constants in the logic, where equal bits of all words are made once unless the table is deep; what
+        picks a block's bit."""
         if self.style == "block" and self.depth > BLOCK_DEPTH:
             return {"blocks behind one another": self.width * (ceil(self.depth / BLOCK_DEPTH) - 1)}
         if self.style != "logic" or self.depth == 1:
@@ -104,9 +105,9 @@ class Memory:
 
 
 def deep_luts(depth: int) -> int:
-    """Of a bit of more than LUT_DEPTH constants: one for so many of them, and multiplexers of four of these.
+    """LUTs of one bit of a table of more than LUT_DEPTH words, about: one a page, and multiplexers of four.
 
-    The only multiplexer behind one full page makes up to 16 words more itself.
+    Behind one full page the multiplexer makes a rest of up to 16 words itself.
     """
     full, rest = divmod(depth, LUT_DEPTH)
     pages = full + (rest > 0)

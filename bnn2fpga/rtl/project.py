@@ -14,7 +14,8 @@ FOLDER = "rtl"
 def rtl_project(design: Design, primitives: bool = False) -> Project:
     """Everything below rtl/; the memory files are read from there, so tools run in that folder.
 
-    With `primitives` popcounts and deep tables are of 7-series cells, otherwise of their behavioural twins.
+    With `primitives` popcounts, deep tables in LUTs and FIFOs of two beats are of 7-series cells, otherwise
+    of their behavioural twins.
     """
     check_names(design)
     # no kernel's name ends in an underscore

@@ -1,4 +1,4 @@
-"""Constant tables: one memory file each, which simulation and synthesis share."""
+"""Constant tables: one memory file each, which simulation and synthesis share; deep ones may be cells."""
 
 from __future__ import annotations
 

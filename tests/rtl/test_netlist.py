@@ -13,11 +13,13 @@ import pytest
 from bnn2fpga import compile
 from bnn2fpga.ir import Design, Ints
 from bnn2fpga.kernels import all_kernels
+from bnn2fpga.passes.fold import resources
 from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.verilator import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
+from tests.contract import side_by_side
 from tests.networks.shared import shared_arrays, shared_file
-from tests.rtl.cases import every_kernel
+from tests.rtl.cases import contracts, every_kernel
 from tests.rtl.runtime import runtime
 
 pytestmark = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
@@ -46,6 +48,17 @@ def test_every_kernel(foldings: int, tmp_path: Path) -> None:
     assert synthesis.path_ns and synthesis.path_ns <= 5, "half of 10 ns is for wires"
 
 
+def test_a_unit_whose_weights_are_a_deep_table_of_cells(tmp_path: Path) -> None:
+    kernels = [(contract, *case) for contract in contracts() for case in contract.collected()]
+    deep = (case for case in kernels if any(rom.paged for rom in case[1].roms.values()))
+    contract, kernel, seed = min(deep, key=lambda case: sum(stream.size for stream in case[1].inputs))
+    inputs = contract.inputs_of(kernel, seed)
+    design = side_by_side([kernel])
+    assert "LUT6" in rtl_project(design, primitives=True).files["rtl/k0_tiles_.sv"]
+    _, outputs = run_netlist(design, tmp_path, *inputs)
+    np.testing.assert_array_equal(outputs[0], kernel.compute(*inputs)[0])
+
+
 @pytest.mark.slow
 def test_tfc_on_20_images(tmp_path: Path) -> None:
     design = compile(shared_file("models/TFC_1W1A.onnx"), fps=100_000)
@@ -68,12 +81,18 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
     ],
 )
 def test_networks_fit_the_chip(model: str, fps: float, tmp_path: Path) -> None:
-    """After synthesis, with block RAM, within four fifths of an xc7z020; CNV takes 5 minutes, LFC and FracNet 10."""
+    """After synthesis, with block RAM, as planned and within four fifths of an xc7z020.
+
+    CNV takes 5 minutes, LFC and FracNet 10.
+    """
     design = compile(shared_file(f"models/{model}"), fps=fps)
     rtl_project(design, primitives=True).write(tmp_path)
     start = time.perf_counter()
     found = synthesize(tmp_path / "rtl", design.name, tmp_path)
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     print(f"{design.name}: {time.perf_counter() - start:.0f} s, {most:.1f} GB, {found.as_dict()}")
+    planned = resources(design)
+    assert found.luts + found.lutram_luts == pytest.approx(planned.all_luts, rel=0.05)
     assert found.luts + found.lutram_luts <= 0.8 * 53_200
-    assert found.bram36 <= 140 and found.dsps == 0
+    assert found.bram36 == pytest.approx(planned.bram36, abs=1)
+    assert found.bram36 <= 0.8 * 140 and found.dsps == 0
