@@ -62,6 +62,8 @@ ODD = 0.1
 """Part of a kernel's LUTs; one that is farther off counts less."""
 MOST = 0.9
 """Part of a kind's kernels whose paths are no longer than the one that a report names."""
+HELD = {"deep constants": 1.0}
+"""LUTs of parts that are cells, as many as are counted."""
 PULL = 0.05
 """Of a part's coefficient to 1, against the measurements."""
 
@@ -103,6 +105,7 @@ class Sample:
     def facts(self) -> Row:
         """What it is, and how much of what it counts."""
         return {
+            "key": self.key,
             "kind": self.kind,
             "source": self.source,
             "folding": self.kernel.folding,
@@ -188,8 +191,12 @@ def fit(rows: list[Row]) -> dict[str, Any]:
     for what in ("luts", "flipflops"):
         names = sorted({name for row in rows for name, count in row["parts"].items() if count})
         names = [name for name in names if what != "luts" or not name.endswith("registers")]
-        measured = np.array([row[what] for row in rows], float)
-        weight = 1 / np.maximum(measured, SMALL)
+        held = HELD if what == "luts" else {}
+        names = [name for name in names if name not in held]
+        needed = np.array([row[what] for row in rows], float)
+        weight = 1 / np.maximum(needed, SMALL)
+        known = [sum(c * row["parts"].get(name, 0) for name, c in held.items()) for row in rows]
+        measured = needed - np.array(known)
         counts = np.array([[row["parts"].get(name, 0) for name in names] for row in rows], float)
         counts *= weight[:, None]
         # what the rows do not tell is pulled to one a part, the more of it there is the more
@@ -204,7 +211,8 @@ def fit(rows: list[Row]) -> dict[str, Any]:
             loss="soft_l1",
             f_scale=ODD,
         ).x
-        found[what] = {name: round(float(c), 4) for name, c in zip(names, solution, strict=True) if c > 1e-4}
+        fitted = {name: round(float(c), 4) for name, c in zip(names, solution, strict=True) if c > 1e-4}
+        found[what] = held | fitted
     return found
 
 
@@ -225,7 +233,9 @@ def report(rows: list[Row]) -> dict[str, Any]:
     print("| kernel | measured | unseen | median, % | worst, % | longest path, ns |")
     print("|---|---:|---:|---:|---:|---:|")
     for kind in kinds:
-        own = sorted((row for row in rows if row["kind"] == kind), key=lambda row: row["digest"])
+        own = sorted(
+            (row for row in rows if row["kind"] == kind), key=lambda row: row.get("key", row["digest"])
+        )
         seen = [row for place, row in enumerate(own) if place % 4] or own
         fits[kind] = fit(seen)
         off = 100 * np.abs(deviations(own[::4], fits[kind]))
