@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,13 +59,34 @@ def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], err
 
     Vivado is a shell script that starts a program that starts others; a signal to it would end it alone.
     """
-    process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=errors, start_new_session=True)
+    process = None
     try:
+        with _no_interrupt():  # between the start of the tool and the name that it is ended by
+            process = subprocess.Popen(
+                command, cwd=folder, stdout=output, stderr=errors, start_new_session=True
+            )
         return process.wait()
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         raise
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Puts a KeyboardInterrupt off to the end; only the main thread gets one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _killed(returncode: int) -> str:

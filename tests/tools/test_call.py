@@ -33,6 +33,22 @@ def wait_for(what: object) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_an_interrupt_while_a_tool_starts_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments: object, **settings: object) -> None:
+            super().__init__(*arguments, **settings)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(["sleep", "60"], tmp_path, tmp_path / "log")
+    assert started and not running(started[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
 def test_an_interrupted_tool_leaves_nothing_running(tmp_path: Path) -> None:
     """The grandchild ignores what a polite end would be."""
     (tmp_path / "tool").write_text(SCRIPT)
