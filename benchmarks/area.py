@@ -190,9 +190,10 @@ def fit(rows: list[Row]) -> dict[str, Any]:
     found = {}
     for what in ("luts", "flipflops"):
         names = sorted({name for row in rows for name, count in row["parts"].items() if count})
-        names = [name for name in names if what != "luts" or not name.endswith("registers")]
-        held = HELD if what == "luts" else {}
-        names = [name for name in names if name not in held]
+        held = {}
+        if what == "luts":
+            held = HELD
+            names = [name for name in names if name not in held and not name.endswith("registers")]
         needed = np.array([row[what] for row in rows], float)
         weight = 1 / np.maximum(needed, SMALL)
         known = [sum(c * row["parts"].get(name, 0) for name, c in held.items()) for row in rows]

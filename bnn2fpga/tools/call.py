@@ -75,7 +75,7 @@ def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], err
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Puts a KeyboardInterrupt off to the end; only the main thread gets one."""
+    """Puts an interrupt off to the end, for whoever handles it; only the main thread gets one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -86,7 +86,7 @@ def _no_interrupt() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, handler)
     if came:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 def _killed(returncode: int) -> str:

@@ -50,7 +50,7 @@ def test_every_kernel(foldings: int, tmp_path: Path) -> None:
 
 def test_a_unit_whose_weights_are_a_deep_table_of_cells(tmp_path: Path) -> None:
     kernels = [(contract, *case) for contract in contracts() for case in contract.collected()]
-    deep = (case for case in kernels if any(rom.paged for rom in case[1].roms.values()))
+    deep = (case for case in kernels if "tiles" in case[1].roms and case[1].roms["tiles"].paged)
     contract, kernel, seed = min(deep, key=lambda case: sum(stream.size for stream in case[1].inputs))
     inputs = contract.inputs_of(kernel, seed)
     design = side_by_side([kernel])

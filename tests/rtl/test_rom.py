@@ -79,6 +79,7 @@ def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
     assert found.luts == pytest.approx(changing * deep_luts(depth), rel=0.05)
 
 
+@needs_yosys
 def test_it_takes_fewer_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
     rom, luts = random_rom(256, 32), {}
     for primitives in (False, True):
