@@ -1,0 +1,73 @@
+"""Places and routes a whole network on VTR's model of 7-series chips: the clock that its wires allow.
+
+The chip itself is for AMD's tools, or for openXC7 with its database; this model of it needs neither. `vpr` is
+VTR's, on PATH, and `--arch` its file vtr_flow/arch/xilinx/7series_BRAM_DSP_carry.xml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.blif import blif
+from benchmarks.chip import NAME, chip
+from bnn2fpga import compile
+from bnn2fpga.ir import Design
+from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.tools.call import call
+from bnn2fpga.tools.yosys import find_yosys, synthesize
+
+CELLS = "read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v; blackbox =A:whitebox"
+CHANNEL_WIDTH = 190
+"""Of the chip, for which alone the model is made."""
+
+
+def flat_module(netlist: Path, name: str) -> dict[str, Any]:
+    """The netlist's module in yosys' JSON."""
+    flat = netlist.with_suffix(".json")
+    script = f"{CELLS}; read_verilog {netlist.name}; write_json {flat.name}"
+    call([find_yosys(), "-q", "-p", script], netlist.parent, netlist.with_name("json.log"))
+    modules: dict[str, dict[str, Any]] = json.loads(flat.read_text())["modules"]
+    return modules[name]
+
+
+def place(design: Design, architecture: Path, vpr: str, folder: Path) -> None:
+    """Synthesis, place and route in `folder`; a synthesis that is there is not repeated."""
+    netlist = folder / "netlist.v"
+    if not netlist.is_file():
+        rtl_project(design, primitives=True).write(folder)
+        synthesize(folder / "rtl", design.name, folder)
+    (folder / "top.blif").write_text(blif(flat_module(netlist, design.name)))
+    (folder / "arch.xml").write_text(chip(architecture.read_text()))
+    (folder / "top.sdc").write_text("create_clock -period 0 clk\n")
+    command = [vpr, "arch.xml", "top.blif", "--device", NAME, "--sdc_file", "top.sdc"]
+    command += ["--route_chan_width", str(CHANNEL_WIDTH)]
+    for what in ("dangling_primary_ios", "dangling_nets", "dangling_blocks", "constant_primary_outputs"):
+        command += [f"--sweep_{what}", "off"]
+    text = call(command, folder, folder / "vpr.log")
+    for pattern in (r"Final critical path delay.*", r"^ +(?:CLB|memory) .*: \d+$", r"^Total wirelength.*"):
+        for line in re.findall(pattern, text, re.MULTILINE):
+            print(line.strip())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.place", description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--fps", type=float, help="left out, as fast as the board allows")
+    parser.add_argument("--arch", type=Path, required=True, help="7series_BRAM_DSP_carry.xml")
+    parser.add_argument("--folder", type=Path, default=Path("place"))
+    arguments = parser.parse_args()
+    vpr = shutil.which("vpr")
+    if vpr is None:
+        raise SystemExit("vpr is not on PATH; it is part of VTR, https://verilogtorouting.org")
+    design = compile(arguments.model, fps=arguments.fps)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    place(design, arguments.arch.resolve(), vpr, arguments.folder.resolve())
+
+
+if __name__ == "__main__":
+    main()
