@@ -36,9 +36,11 @@ TAUGHT = {"teacher": Path("fracbnn-0")}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {}, 2),
+    "fracbnn, slopes from 1/32": ({"model": "fracbnn"}, {"slope": 1 / 32}, 1),
     "fracbnn, gradient clipping": ({"model": "fracbnn", "clip": FREE["clip"]}, {}, 1),
     "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),
     "wsfracbnn, taught": (FREE | TAUGHT, {}, 2),
+    "wsfracbnn, not tracked": (FREE, {"tracked": False, "slope": 1 / 4}, 2),
     "wsfracbnn, not centred": (FREE, {"centred": False}, 2),
     "wsfracbnn, folded batch norm": (FREE, {"folded_norm": True}, 2),
     "wsfracbnn, no gradient clipping": (FREE | {"clip": None}, {}, 1),

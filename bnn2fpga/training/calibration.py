@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
-from bnn2fpga.training.layers import MOMENTUM, BinaryConv2d, BinaryLinear
+from bnn2fpga.training.layers import MOMENTUM, BinaryConv2d, BinaryLinear, follows
 
 LEAST_DEVIATION = 1e-3
 
@@ -21,12 +21,12 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
     """Sets gains, shifts and input scales from `images` (N, C, H, W), layer after layer.
 
     Every binary layer with a gain gets outputs of mean 0 and deviation 1 a channel, every RPReLU outputs of
-    mean 0; a fractional convolution learns the deviation of its input. What is centred takes their mean for
-    that of its inputs. Layers with batch norm, folded or behind them, stay as they are.
+    mean 0; a fractional convolution learns the deviation of its input. Running means and deviations become
+    those of `images`. Layers with batch norm, folded or behind them, stay as they are.
     """
     handles = []
-    centred = [layer for layer in net.modules() if getattr(layer, "centred", False)]
-    for layer in centred:
+    followers = [layer for layer in net.modules() if follows(layer)]
+    for layer in followers:
         layer.momentum = 1.0
     for layer in net.modules():
         if isinstance(layer, FractionalConv2d):
@@ -39,7 +39,7 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
         net.train()(images)
     for handle in handles:
         handle.remove()
-    for layer in centred:
+    for layer in followers:
         layer.momentum = MOMENTUM
 
 
@@ -54,7 +54,10 @@ def _channels(y: Tensor) -> tuple[int, ...]:
 
 def _scale_input(layer: FractionalConv2d, inputs: tuple[Tensor, ...]) -> None:
     (x,) = inputs
-    if layer.output_scale is None:
+    if layer.tracked:
+        layer.beta.data.fill_(1.0)
+        layer.follow_deviation(x)
+    elif layer.output_scale is None:
         centred = x - x.mean(_channels(x), keepdim=True)
         layer.beta.data.copy_(centred.square().mean().sqrt().clamp_min(LEAST_DEVIATION))
 
@@ -72,5 +75,6 @@ def _standardize_output(layer: Any, inputs: tuple[Tensor, ...], y: Tensor) -> An
 
 
 def _centre_output(layer: RPReLU, inputs: tuple[Tensor, ...], y: Tensor) -> Any:
-    layer.behind.data.sub_(y.mean(_channels(y)))
+    if not layer.tracked:  # else the first pass has found it
+        layer.behind.data.sub_(y.mean(_channels(y)))
     return layer.forward(*inputs)

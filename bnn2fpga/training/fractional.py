@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.training.layers import (
+    MOMENTUM,
     BinaryConv2d,
     Folded,
     Sign,
@@ -33,6 +34,10 @@ FRACTIONAL_GAMMA = 1.336
 STEEPNESS = 5.0
 """Of the sigmoid that stands in for the gate in the gradient, per standard deviation of a sum."""
 TRUNK_BITS = 16
+LEAST_DEVIATION = 0.05
+"""Of a channel of the trunk, whose own may be 0."""
+LEAST_VARIANCE = 1e-3
+"""Added to that of a channel of the trunk where gradients are divided by it."""
 
 
 class _FloorQuant(UnsignedActQuant):  # type: ignore[misc]
@@ -84,7 +89,8 @@ class FractionalConv2d(BinaryConv2d):
     deviations of M.
 
     With `centred` M is without what the running mean of the high signs adds to it; in hardware this is in
-    the threshold of the gate, too. To do the same to L makes learning slower.
+    the threshold of the gate, too. To do the same to L makes learning slower. With `tracked` every channel of
+    the input is divided by its own running deviation, times `beta`.
     """
 
     unit = 1 / 3
@@ -99,6 +105,7 @@ class FractionalConv2d(BinaryConv2d):
         normed: bool = False,
         folded_norm: bool = False,
         centred: bool = False,
+        tracked: bool = False,
         snap: Snap = power_of_two,
     ) -> None:
         super().__init__(
@@ -119,14 +126,37 @@ class FractionalConv2d(BinaryConv2d):
         self.bias_in = nn.Parameter(torch.zeros(1, in_channels, 1, 1))
         self.delta = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
         self.deviation = math.sqrt(9 * in_channels)
+        self.tracked = tracked
+        if tracked:
+            self.register_buffer("input_deviation", torch.ones(1, in_channels, 1, 1))
+            self.register_buffer("folded_beta", self._input_scale().detach(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         folded = self._current()
         return self.scaled(self.gated_sums(x, folded), folded)
 
+    def train(self, mode: bool = True) -> "FractionalConv2d":
+        super().train(mode)
+        if not mode and self.tracked:
+            self.folded_beta = self._input_scale().detach()
+        return self
+
+    def _input_scale(self) -> Tensor:
+        """What the input is divided by: one number, or one a channel."""
+        # a copy, as this step goes on to move it
+        return self.beta * self.input_deviation.clone() if self.tracked else self.beta
+
+    def follow_deviation(self, x: Tensor) -> None:
+        """While training the running deviations follow those of the input."""
+        if self.tracked and self.training:
+            deviation = x.detach().std((0, 2, 3), correction=0, keepdim=True).clamp_min_(LEAST_DEVIATION)
+            self.input_deviation.lerp_(deviation, self.momentum)
+
     def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
         """2 * M + (L where M > delta, else 0); only the gate sees M `centred`, `scaled` does the rest."""
-        u = x / self.beta + self.bias_in
+        beta = self.folded_beta if self.tracked and not self.training else self._input_scale()
+        u = x / beta + self.bias_in
+        self.follow_deviation(x)
         limit = self.delta * self._sum_deviation()
         if self.centred:
             limit = limit + folded.mean / 2
@@ -211,22 +241,41 @@ class _Bend(torch.autograd.Function):  # type: ignore[misc]
 class RPReLU(nn.Module):  # type: ignore[misc]
     """PReLU between two shifts, a slope and two shifts a channel (ReActNet, arXiv 2003.03488).
 
-    With `powers` the slopes are +-2^k and the shifts multiples of 1/64, otherwise real numbers.
+    With `powers` the slopes are +-2^k and the shifts multiples of 1/64, otherwise real numbers. With
+    `tracked` the shift behind takes the running mean of the output out of it, so that a slope is free to
+    change: what it adds to the mean of its channel is not in its gradient.
     """
 
-    def __init__(self, channels: int, powers: bool) -> None:
+    momentum = MOMENTUM
+    """Part of a batch in the running means."""
+
+    def __init__(self, channels: int, powers: bool, slope: float = 0.25, tracked: bool = False) -> None:
         super().__init__()
-        self.powers = powers
+        self.powers, self.tracked = powers, tracked
         self.before = nn.Parameter(torch.zeros(channels))
-        self.slope = nn.Parameter(torch.full((channels,), 0.25))
+        self.slope = nn.Parameter(torch.full((channels,), slope))
         self.behind = nn.Parameter(torch.zeros(channels))
+        if tracked:
+            self.register_buffer("above_mean", torch.zeros(channels))
+            self.register_buffer("below_mean", torch.zeros(channels))
         for name, value in zip(("before", "slope", "behind"), self._folded(), strict=True):
             self.register_buffer(f"folded_{name}", value.detach().clone(), persistent=False)
 
     def _folded(self) -> tuple[Tensor, Tensor, Tensor]:
         if not self.powers:
             return self.before, self.slope, self.behind
-        return on_grid(self.before, 2.0**-6), power_of_two(self.slope), on_grid(self.behind, 2.0**-6)
+        slope, behind = power_of_two(self.slope), self.behind
+        if self.tracked:  # copies, as this step goes on to move them
+            behind = behind - self.above_mean.clone() - slope * self.below_mean.clone()
+        return on_grid(self.before, 2.0**-6), slope, on_grid(behind, 2.0**-6)
+
+    def follow_mean(self, moved: Tensor) -> None:
+        """While training the running means follow those of what is above 0, and of what is below."""
+        if self.tracked and self.training:
+            moved = moved.detach()
+            above = moved.clamp_min(0).mean((0, 2, 3))
+            self.above_mean.lerp_(above, self.momentum)
+            self.below_mean.lerp_(moved.mean((0, 2, 3)) - above, self.momentum)
 
     def train(self, mode: bool = True) -> "RPReLU":
         """Entering evaluation freezes the constants, so that an exported graph holds no formulas for them."""
@@ -242,5 +291,27 @@ class RPReLU(nn.Module):  # type: ignore[misc]
             self._folded() if self.training else (self.folded_before, self.folded_slope, self.folded_behind)
         )
         moved = x + before.view(1, -1, 1, 1)
+        self.follow_mean(moved)
         bent = _Bend.apply(moved, slope) if self.training else F.prelu(moved, slope)
         return bent + behind.view(1, -1, 1, 1)
+
+
+class AsNormed(torch.autograd.Function):  # type: ignore[misc]
+    """(N, C, H, W) as it is; its gradient as it would leave a batch norm of every channel, but for its scale.
+
+    That is without its mean, and without what it shares with the values: a step neither moves nor stretches
+    a channel for the sake of the layers behind, which have shifts and scales of their own for that.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        axes = (0, 2, 3)
+        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+        unit = (x - mean).mul_((variance + LEAST_VARIANCE).rsqrt())
+        return grad - grad.mean(axes, keepdim=True) - unit * (grad * unit).mean(axes, keepdim=True)

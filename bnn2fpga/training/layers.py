@@ -135,6 +135,11 @@ def _signs(value: Tensor) -> Tensor:
     return _StraightThrough.apply(at_least(value.detach(), 0.0).mul_(2).sub_(1), value)
 
 
+def follows(layer: nn.Module) -> bool:
+    """Whether running means or deviations of a layer, none of them batch norm's, follow its inputs."""
+    return any(getattr(layer, name, False) for name in ("centred", "tracked"))
+
+
 Snap = Callable[[Tensor], Tensor]
 """Moves scales to those that cost no multiplier."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
+from bnn2fpga.training.fractional import AsNormed, FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import BinaryConv2d, Snap, pixels, power_of_two, two_powers
 
 STAGES = 3
@@ -42,15 +42,17 @@ class _Half(nn.Module):  # type: ignore[misc]
         standardized: bool,
         folded_norm: bool,
         centred: bool,
+        tracked: bool,
+        slope: float,
         snap: Snap,
     ) -> None:
         super().__init__()
         stride = outputs // inputs
         self.halved, self.alpha = stride == 2, alpha
         self.conv = FractionalConv2d(
-            inputs, outputs, beta, stride, standardized, norm, folded_norm, centred, snap
+            inputs, outputs, beta, stride, standardized, norm, folded_norm, centred, tracked, snap
         )
-        self.rprelu = RPReLU(outputs, powers=not norm)
+        self.rprelu = RPReLU(outputs, not norm, slope, tracked)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
         self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
 
@@ -61,7 +63,8 @@ class _Half(nn.Module):  # type: ignore[misc]
             shortcut = torch.cat([pooled, pooled], 1)
         if self.norm is not None:
             return self.post(shortcut + self.rprelu(self.norm(self.conv(x))))
-        return shortcut + self.post(self.alpha * self.rprelu(self.conv(x)))
+        trunk = shortcut + self.post(self.alpha * self.rprelu(self.conv(x)))
+        return AsNormed.apply(trunk) if self.rprelu.tracked and self.training else trunk
 
 
 class FracResNet(nn.Module):  # type: ignore[misc]
@@ -73,10 +76,13 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     its expected standard deviation, takes back in front of the next activation; both are folded into
     thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a scale and
     a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
-    back out of them; by default they are where nothing else centres the sums. Without batch norm the scales
-    of the sums have `scale_terms` powers of two: one takes less logic, two are more accurate. alpha = 1/4 (a
-    shift, as in A&B BNN, arXiv 2403.03739) is for deeper networks or longer trainings: in ours, of up to
-    eight epochs, 1 was always better.
+    back out of them; by default they are where nothing else centres the sums. `tracked`, the default without
+    batch norm, divides the inputs of activations by their running deviations, takes running means out of
+    the outputs of RPReLU, and passes gradients on along the trunk as batch norm does; all of it ends in
+    thresholds and shifts. `slope` is where those of RPReLU begin, 1/4 with batch norm and 1/32 without.
+    Without batch norm the scales of the sums have `scale_terms` powers of two: one takes less logic, two are
+    more accurate. alpha = 1/4 (a shift, as in A&B BNN, arXiv 2403.03739) is for deeper networks or longer
+    trainings: in ours, of up to eight epochs, 1 was always better.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         standardized: bool = True,
         folded_norm: bool = False,
         centred: bool | None = None,
+        tracked: bool | None = None,
+        slope: float | None = None,
         scale_terms: int = 2,
     ) -> None:
         super().__init__()
@@ -103,8 +111,14 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
         if folded_norm and centred:
             raise ConfigError("folded_norm centres the sums already; leave centred out")
+        if norm and tracked:
+            raise ConfigError("tracked is for networks without batch norms of their own: wsfracbnn")
         if centred is None:
             centred = not (norm or folded_norm)
+        if tracked is None:
+            tracked = not norm
+        if slope is None:
+            slope = 1 / 4 if norm else 1 / 32
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         scale = 1.0 if norm else None
@@ -136,6 +150,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
                     standardized,
                     folded_norm,
                     centred,
+                    tracked,
+                    slope,
                     snap,
                 )
                 blocks.append(half)

@@ -21,7 +21,7 @@ from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Labels, Pixels
 from bnn2fpga.training.distributed import Group
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, follows
 from bnn2fpga.training.models import build_model
 
 CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
@@ -236,8 +236,8 @@ def evaluate_quickly(net: nn.Module) -> None:
     Batch norms, and layers that follow their inputs, stay in evaluation.
     """
     for module in net.modules():
-        follows = getattr(module, "centred", False) or getattr(module, "folded_norm", False)
-        module.training = not (follows or isinstance(module, nn.BatchNorm2d))
+        own = follows(module) or getattr(module, "folded_norm", False)
+        module.training = not (own or isinstance(module, nn.BatchNorm2d))
 
 
 def as_input(images: Tensor) -> Tensor:

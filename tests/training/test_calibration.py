@@ -50,7 +50,12 @@ def test_without_batch_norm() -> None:
         assert y.std((0, 2, 3)).min() > 0.65 and y.std((0, 2, 3)).max() < 1.55
     for y in observed(net, RPReLU):
         assert y.mean((0, 2, 3)).abs().max() < 0.02
-    betas = [layer.beta.item() for layer in net.modules() if isinstance(layer, FractionalConv2d)]
+    layers = [layer for layer in net.modules() if isinstance(layer, FractionalConv2d)]
+    betas = [(layer.beta * layer.input_deviation).mean().item() for layer in layers]
+    assert len(betas) == 6 and 0.5 < min(betas) < max(betas) < 2
+    plain = build_model("wsfracbnn", (3, 8, 8), 10, SMALL | {"tracked": False})
+    calibrate(plain, images())
+    betas = [layer.beta.item() for layer in plain.modules() if isinstance(layer, FractionalConv2d)]
     assert len(betas) == 6 and 0.5 < min(betas) < max(betas) < 2
 
 
@@ -68,6 +73,8 @@ def test_batch_norm_needs_none() -> None:
         build_model("fracbnn", (3, 8, 8), 10, SMALL | {"folded_norm": True})
     with pytest.raises(ConfigError, match="centred is for networks without batch norms"):
         build_model("fracbnn", (3, 8, 8), 10, SMALL | {"centred": True})
+    with pytest.raises(ConfigError, match="tracked is for networks without batch norms"):
+        build_model("fracbnn", (3, 8, 8), 10, SMALL | {"tracked": True})
     with pytest.raises(ConfigError, match="scale_terms=3: the powers of two of a scale; legal: 1, 2"):
         build_model("wsfracbnn", (3, 8, 8), 10, {"scale_terms": 3})
     with pytest.raises(ConfigError, match="leave centred out"):

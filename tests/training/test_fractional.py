@@ -12,7 +12,7 @@ import torch
 from bnn2fpga import compile, verify
 from bnn2fpga.training import layers
 from bnn2fpga.training.config import TrainConfig
-from bnn2fpga.training.fractional import FractionalConv2d, OnGrid, RPReLU, Thermometer
+from bnn2fpga.training.fractional import AsNormed, FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import SHIFT_GRID, standardize
 from bnn2fpga.training.models import build_model
 from bnn2fpga.training.trainer import train
@@ -39,6 +39,10 @@ def made(name: str, seed: int = 0, **parameters: bool) -> torch.nn.Module:
                 buffer += 4 * torch.rand_like(buffer)
             if key.endswith("input_mean"):
                 buffer += torch.rand_like(buffer) - 0.5
+            if key.endswith("input_deviation"):
+                buffer *= 0.5 + torch.rand_like(buffer)
+            if key.endswith(("above_mean", "below_mean")):
+                buffer += torch.randn_like(buffer)
     return net.eval()
 
 
@@ -148,13 +152,56 @@ def test_slopes_are_powers_of_two() -> None:
     torch.testing.assert_close(unit(x), unit.train()(x))
 
 
+def test_tracked_activations_see_every_channel_alike() -> None:
+    """What is divided by the deviation of a batch that was seen; a batch has no part in its own outputs."""
+    torch.manual_seed(1)
+    layer = FractionalConv2d(3, 4, beta=1.0, tracked=True).train()
+    layer.momentum = 1.0
+    scale = torch.tensor([0.25, 1.0, 3.0]).view(-1, 1, 1)
+    x = torch.randn(256, 3, 6, 6)
+    first = layer(x * scale)
+    torch.testing.assert_close(layer.input_deviation.flatten(), scale.flatten(), rtol=0.05, atol=0)
+    assert not torch.equal(layer(x * scale), first)
+    plain = FractionalConv2d(3, 4, beta=1.0)
+    plain.load_state_dict(layer.state_dict(), strict=False)
+    expected = plain.eval()(x * scale / layer.input_deviation)
+    torch.testing.assert_close(layer.eval()(x * scale), expected)
+    assert torch.equal(layer.eval()(x * scale), layer.train()(x * scale))
+
+
+def test_tracked_slopes_move_no_mean() -> None:
+    torch.manual_seed(1)
+    unit = RPReLU(8, powers=True, slope=-0.5, tracked=True).train()
+    unit.momentum = 1.0
+    x = torch.randn(512, 8, 4, 4)
+    unit(x)  # the means are those of this batch from here on
+    y = unit(x)
+    assert y.mean((0, 2, 3)).abs().max() <= 2.0**-7 + 1e-5  # half of the shift's grid
+    y.sum().backward()
+    assert unit.slope.grad is not None and unit.slope.grad.abs().max() < 1e-2 * x.clamp_max(0).sum().abs() / 8
+    assert torch.equal(unit.eval()(x), unit.train()(x))
+
+
+def test_gradients_as_batch_norm_leaves_them() -> None:
+    """But for the deviation, by which batch norm divides."""
+    torch.manual_seed(1)
+    x = (3 * torch.randn(16, 4, 5, 5) + 1).requires_grad_()
+    to = torch.randn_like(x)
+    (found,) = torch.autograd.grad((AsNormed.apply(x) * to).sum(), x)
+    normed = torch.nn.functional.batch_norm(x, None, None, training=True, eps=1e-3)
+    (expected,) = torch.autograd.grad((normed * to).sum(), x)
+    deviation = x.var((0, 2, 3), correction=0, keepdim=True).add(1e-3).sqrt()
+    torch.testing.assert_close(found, expected * deviation)
+    assert torch.equal(AsNormed.apply(x), x)
+
+
 @pytest.mark.parametrize(
     ("seed", "parameters"),
     [
         (0, {}),
         pytest.param(1, {}, marks=pytest.mark.slow),
         pytest.param(0, {"folded_norm": True}, marks=pytest.mark.slow),
-        (0, {"centred": False}),
+        (0, {"centred": False, "tracked": False}),
         (0, {"alpha": 0.25, "scale_terms": 1}),
     ],
 )
