@@ -204,7 +204,7 @@ class _Run:
         kept = read_checkpoint(self.folder)
         if kept["config"] != self.config.model_dump_json():
             raise ConfigError(f"{self.folder}: holds a run of another configuration; give another folder")
-        self.net.load_state_dict(kept["network"])
+        _fill(self.net, kept, self.folder)
         self.optimizer.load_state_dict(kept["optimizer"])
         self.epochs = [Epoch(**values) for values in kept["epochs"]]
 
@@ -226,8 +226,18 @@ def load_network(folder: Path, data: ImageData) -> nn.Module:
     kept = read_checkpoint(folder)
     config = TrainConfig.model_validate_json(kept["config"])
     net = build_model(config.model, data.shape, data.classes, config.parameters)
-    net.load_state_dict(kept["network"])
+    _fill(net, kept, folder)
     return net.eval()
+
+
+def _fill(net: nn.Module, kept: dict[str, Any], folder: Path) -> None:
+    """Gives a network the parameters of a checkpoint; a ConfigError if it has others."""
+    try:
+        net.load_state_dict(kept["network"])
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{folder / CHECKPOINT}: another version's network of that name; train it again"
+        ) from error
 
 
 def evaluate_quickly(net: nn.Module) -> None:

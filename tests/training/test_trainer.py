@@ -106,6 +106,15 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert [json.loads(line)["number"] for line in lines] == [1, 2, 3, 4]
 
 
+def test_a_checkpoint_of_another_version(tmp_path: Path) -> None:
+    train(settings(), stripes(), tmp_path)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    kept["network"].popitem()
+    torch.save(kept, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt: another version's network of that name"):
+        train(settings(), stripes(), tmp_path)
+
+
 def test_a_folder_of_another_run(tmp_path: Path) -> None:
     train(settings(), stripes(), tmp_path)
     with pytest.raises(ConfigError, match="holds a run of another configuration; give another folder"):
