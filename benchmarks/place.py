@@ -49,7 +49,7 @@ def place(design: Design, architecture: Path, vpr: str, folder: Path) -> None:
     for what in ("dangling_primary_ios", "dangling_nets", "dangling_blocks", "constant_primary_outputs"):
         command += [f"--sweep_{what}", "off"]
     text = call(command, folder, folder / "vpr.log")
-    for pattern in (r"Final critical path delay.*", r"^ +(?:CLB|memory) .*: \d+$", r"^Total wirelength.*"):
+    for pattern in (r"Final critical path delay.*", r"^ +(?:CLB|memory) +: \d+$", r"^Total wirelength.*"):
         for line in re.findall(pattern, text, re.MULTILINE):
             print(line.strip())
 
