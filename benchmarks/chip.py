@@ -59,7 +59,7 @@ def _models(root: ET.Element) -> None:
     models = _child(root, "models")
     for model in [model for model in models if model.get("name", "").endswith("_ram")]:
         models.remove(model)
-    cells = {"fdre": ("C", ["D", "CE", "R"], "Q")}
+    cells = {"fdre": ("C", list(REGISTER_SETUP), "Q")}
     cells |= {model: ("clk", list(BLOCK_RAM_SETUP), "do") for model, _, _ in BLOCK_RAM.values()}
     for name, (clock, inputs, output) in cells.items():
         model = ET.SubElement(models, "model", name=name)

@@ -35,14 +35,14 @@ def flat_module(netlist: Path, name: str) -> dict[str, Any]:
     return modules[name]
 
 
-def place(design: Design, architecture: Path, vpr: str, folder: Path) -> None:
+def place(design: Design, architecture: str, vpr: str, folder: Path) -> None:
     """Synthesis, place and route in `folder`; a synthesis that is there is not repeated."""
+    (folder / "arch.xml").write_text(architecture)
     netlist = folder / "netlist.v"
     if not netlist.is_file():
         rtl_project(design, primitives=True).write(folder)
         synthesize(folder / "rtl", design.name, folder)
     (folder / "top.blif").write_text(blif(flat_module(netlist, design.name)))
-    (folder / "arch.xml").write_text(chip(architecture.read_text()))
     (folder / "top.sdc").write_text("create_clock -period 0 clk\n")
     command = [vpr, "arch.xml", "top.blif", "--device", NAME, "--sdc_file", "top.sdc"]
     command += ["--route_chan_width", str(CHANNEL_WIDTH)]
@@ -64,9 +64,12 @@ def main() -> None:
     vpr = shutil.which("vpr")
     if vpr is None:
         raise SystemExit("vpr is not on PATH; it is part of VTR, https://verilogtorouting.org")
+    if not arguments.arch.is_file():
+        parser.error(f"{arguments.arch}: no such file; it is part of VTR, as vpr is")
+    architecture = chip(arguments.arch.read_text())
     design = compile(arguments.model, fps=arguments.fps)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    place(design, arguments.arch.resolve(), vpr, arguments.folder.resolve())
+    place(design, architecture, vpr, arguments.folder.resolve())
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ FRACTIONAL_GAMMA = 1.336
 STEEPNESS = 5.0
 """Of the sigmoid that stands in for the gate in the gradient, per standard deviation of a sum."""
 TRUNK_BITS = 16
-LEAST_DEVIATION = 0.05
+LEAST_TRUNK_DEVIATION = 0.05
 """Of a channel of the trunk, whose own may be 0."""
-LEAST_VARIANCE = 1e-3
+LEAST_TRUNK_VARIANCE = 1e-3
 """Added to that of a channel of the trunk where gradients are divided by it."""
 
 
@@ -149,7 +149,9 @@ class FractionalConv2d(BinaryConv2d):
     def follow_deviation(self, x: Tensor) -> None:
         """While training the running deviations follow those of the input."""
         if self.tracked and self.training:
-            deviation = x.detach().std((0, 2, 3), correction=0, keepdim=True).clamp_min_(LEAST_DEVIATION)
+            deviation = (
+                x.detach().std((0, 2, 3), correction=0, keepdim=True).clamp_min_(LEAST_TRUNK_DEVIATION)
+            )
             self.input_deviation.lerp_(deviation, self.momentum)
 
     def gated_sums(self, x: Tensor, folded: Folded) -> Tensor:
@@ -313,5 +315,5 @@ class AsNormed(torch.autograd.Function):  # type: ignore[misc]
         (x,) = ctx.saved_tensors
         axes = (0, 2, 3)
         variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-        unit = (x - mean).mul_((variance + LEAST_VARIANCE).rsqrt())
+        unit = (x - mean).mul_((variance + LEAST_TRUNK_VARIANCE).rsqrt())
         return grad - grad.mean(axes, keepdim=True) - unit * (grad * unit).mean(axes, keepdim=True)
