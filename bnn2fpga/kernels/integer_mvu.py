@@ -13,9 +13,6 @@ from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
 
-FEW_TILES = 2
-"""Words of weights up to which elements share sums that are the same, and an adder needs less logic."""
-
 
 @dataclass(frozen=True)
 class Level:
@@ -92,19 +89,24 @@ class IntegerMvu(MatrixVector):
         return {
             **super().parts,
             "selected": selected,
-            "shared adders" if self.tiles <= FEW_TILES else "adders": self._adder_bits(levels),
+            "adders": self._adder_bits(levels),
             "product registers": self.pe * kept,
         }
 
     def _adder_bits(self, levels: tuple[Level, ...]) -> int:
-        """Of the adders behind the products; those of the same products are made once for all elements."""
+        """Of the adders behind the products.
+
+        Those of the same products are made once for all elements, where their weights are in the logic.
+        """
+        weights = self.roms["tiles"]
+        shared = weights.style == "logic" and not weights.paged
         tiled = self.weights.reshape(self.row_folds, self.pe, self.column_folds, self.simd)
         of_element = tiled.transpose(1, 0, 2, 3).reshape(self.pe, self.tiles, self.simd)
         total = 0
         for place, (before, level) in enumerate(pairwise(levels)):
             for pair in range(before.count // 2):
                 lanes = of_element[..., pair << place + 1 : pair + 1 << place + 1]
-                count = self._different(lanes, 1 << place) if self.tiles <= FEW_TILES else self.pe
+                count = self._different(lanes, 1 << place) if shared else self.pe
                 total += count * (level.bits + 1)
         return total
 
