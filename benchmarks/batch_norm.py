@@ -43,10 +43,10 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "wsfracbnn, not tracked": (FREE, {"tracked": False, "slope": 1 / 4}, 2),
     "wsfracbnn, not centred": (FREE, {"centred": False}, 2),
     "wsfracbnn, folded batch norm": (FREE, {"folded_norm": True}, 2),
-    "wsfracbnn, no gradient clipping": (FREE | {"clip": None}, {}, 1),
+    "wsfracbnn, no gradient clipping": (FREE | {"clip": None}, {}, 2),
     "wsfracbnn, no warm-up": (FREE | {"warmup": 0}, {}, 1),
-    "wsfracbnn, no weight standardization": (FREE, {"standardized": False}, 1),
-    "wsfracbnn, alpha 1/4": (FREE, {"alpha": 0.25}, 1),
+    "wsfracbnn, no weight standardization": (FREE, {"standardized": False}, 2),
+    "wsfracbnn, alpha 1/4": (FREE, {"alpha": 0.25}, 2),
 }
 """Changes to the configuration and to the network, and the number of seeds."""
 
