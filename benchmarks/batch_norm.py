@@ -29,6 +29,7 @@ BASE: dict[str, Any] = {
     "schedule": "linear",
     "shift": 2,
     "flip": True,
+    "settle": 12_800,
 }
 FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.001, "calibrate": 512}
 TAUGHT = {"teacher": Path("fracbnn-0")}

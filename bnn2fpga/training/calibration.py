@@ -1,11 +1,15 @@
-"""Data-dependent initialization: what batch norm would do to the first batch, put into the parameters.
+"""What is measured on images instead of learned: before training, and after it.
+
+Before it, what batch norm would do to the first batch is put into the parameters:
 
 Salimans and Kingma, "Weight Normalization", arXiv 1602.07868, section 3; for networks without batch norm
-everything starts centred and of unit variance, and training takes it from there.
+everything starts centred and of unit variance, and training takes it from there. After it, running means and
+deviations: those of the last steps, with some per cent of noise, would be in every threshold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -40,6 +44,21 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
     for handle in handles:
         handle.remove()
     for layer in followers:
+        layer.momentum = MOMENTUM
+
+
+def settle(net: nn.Module, batches: Iterable[Tensor]) -> None:
+    """All running means and deviations, batch norm's too, become those of all `batches` (N, C, H, W)."""
+    layers = [layer for layer in net.modules() if follows(layer) or isinstance(layer, nn.BatchNorm2d)]
+    seen = 0
+    net.train()
+    with torch.no_grad():
+        for images in batches:
+            seen += len(images)
+            for layer in layers:
+                layer.momentum = len(images) / seen
+            net(images)
+    for layer in layers:
         layer.momentum = MOMENTUM
 
 

@@ -16,7 +16,8 @@ class TrainConfig(BaseModel):
     `model` and its `parameters` name a network of `training.models`. Training is Adam on cross entropy with
     label `smoothing`. The first `float_epochs` train real weights under binary activations, the rest binary
     weights; each phase has its own schedule, whose first `warmup` steps raise the rate from 0. `clip` is the
-    limit of adaptive gradient clipping. The first `calibrate` images set gains and shifts before training.
+    limit of adaptive gradient clipping. The first `calibrate` images set gains and shifts before training; on
+    `settle` random ones running means and deviations are measured after it.
     `shift` and `flip` augment the images: moved by up to so many pixels, mirrored. `teacher` is the folder of
     another run, whose scores, softened by `temperature`, have the share `teacher_weight` of the loss.
     """
@@ -36,6 +37,7 @@ class TrainConfig(BaseModel):
     clip: float | None = Field(default=None, gt=0)
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     calibrate: int = Field(default=0, ge=0)
+    settle: int = Field(default=0, ge=0)
     shift: int = Field(default=0, ge=0)
     flip: bool = False
     teacher: Path | None = None

@@ -136,8 +136,8 @@ def _signs(value: Tensor) -> Tensor:
 
 
 def follows(layer: nn.Module) -> bool:
-    """Whether running means or deviations of a layer, none of them batch norm's, follow its inputs."""
-    return any(getattr(layer, name, False) for name in ("centred", "tracked"))
+    """Whether running means or deviations of a layer, none of a batch norm layer, follow inputs or sums."""
+    return any(getattr(layer, name, False) for name in ("centred", "tracked", "folded_norm"))
 
 
 Snap = Callable[[Tensor], Tensor]
@@ -181,7 +181,7 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
     unit = 1.0
     """What one step of the integer inputs stands for."""
     momentum = MOMENTUM
-    """Part of a batch in the running mean of the inputs."""
+    """Part of a batch in the running means and deviations."""
 
     def _init_channels(
         self,
@@ -289,8 +289,8 @@ class _StandardizedLayer(nn.Module):  # type: ignore[misc]
         variance, mean = torch.var_mean(sums, (0, *range(2, sums.dim())), correction=0)
         deviation = (variance + LEAST_VARIANCE).sqrt()
         with torch.no_grad():
-            self.running_mean.lerp_(mean, MOMENTUM)
-            self.running_deviation.lerp_(deviation, MOMENTUM)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_deviation.lerp_(deviation, self.momentum)
         return mean, deviation
 
     def _standardized(self) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError, TrainingError
-from bnn2fpga.training.calibration import calibrate
+from bnn2fpga.training.calibration import calibrate, settle
 from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Labels, Pixels
@@ -103,6 +103,8 @@ class _Run:
         for number in range(len(self.epochs) + 1, self.config.epochs + 1):
             start = time.perf_counter()
             loss = self._epoch(number)
+            if number == self.config.epochs and self.config.settle:
+                self._settle()
             correct = accuracy_of(self.net, self.data.test_images, self.data.test_labels)
             rate = self.optimizer.param_groups[0]["lr"]
             self.epochs.append(Epoch(number, loss, correct, rate, time.perf_counter() - start))
@@ -149,6 +151,14 @@ class _Run:
         set_float_weights(self.net, False)
         return float(total) / len(batches)
 
+    def _settle(self) -> None:
+        """Measures running means and deviations on images that every process draws alike."""
+        config = self.config
+        torch.manual_seed(config.seed * 1_000_003 + config.epochs + 1)
+        order = torch.randperm(len(self.data.train_labels))[: config.settle]
+        batches = (self._augmented(chosen)[0] for chosen in order.split(config.batch))
+        settle(self.net, (as_input(images).to(self.group.device) for images in batches))
+
     def _rate(self, number: int, step: int, steps: int) -> float:
         """The learning rate of a step, from 0, of an epoch of `steps`; each phase ends near 0."""
         config = self.config
@@ -159,11 +169,15 @@ class _Run:
         fall = (1 + math.cos(math.pi * done)) / 2 if config.schedule == "cosine" else 1 - done
         return config.learning_rate * fall * min(1.0, (gone + 1) / (config.warmup + 1))
 
-    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """This process's part of a batch, augmented; every process draws the same random numbers."""
+    def _augmented(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """These training images, augmented, and their labels; every process draws the same random numbers."""
         images = torch.from_numpy(self.data.train_images[chosen.numpy()])
         labels = torch.from_numpy(self.data.train_labels[chosen.numpy()])
-        images = augmented(images, self.config.shift, self.config.flip)
+        return augmented(images, self.config.shift, self.config.flip), labels
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """This process's part of a batch."""
+        images, labels = self._augmented(chosen)
         own = self.group.part(len(labels))
         device = self.group.device
         return as_input(images[own]).to(device), labels[own].to(device)
@@ -246,8 +260,7 @@ def evaluate_quickly(net: nn.Module) -> None:
     Batch norms, and layers that follow their inputs, stay in evaluation.
     """
     for module in net.modules():
-        own = follows(module) or getattr(module, "folded_norm", False)
-        module.training = not (own or isinstance(module, nn.BatchNorm2d))
+        module.training = not (follows(module) or isinstance(module, nn.BatchNorm2d))
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.training.calibration import calibrate
+from bnn2fpga.training.calibration import calibrate, settle
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
-from bnn2fpga.training.layers import BinaryConv2d
+from bnn2fpga.training.layers import MOMENTUM, BinaryConv2d, follows
 from bnn2fpga.training.models import build_model
 
 SMALL = {"width": 4, "halves": 2, "levels": 8}
@@ -83,6 +83,31 @@ def test_batch_norm_needs_none() -> None:
     before = {name: value.clone() for name, value in net.named_parameters()}
     calibrate(net, images())
     assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"), [("fracbnn", {}), ("wsfracbnn", {}), ("wsfracbnn", {"folded_norm": True})]
+)
+def test_running_means_become_those_of_all_images(model: str, parameters: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    net = build_model(model, (3, 8, 8), 10, SMALL | parameters)
+    before = {name: value.clone() for name, value in net.named_parameters()}
+    settle(net, images().split(48))  # 48, then 16
+    assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
+    means = {name: value.clone() for name, value in net.named_buffers() if "running_mean" in name}
+    layers = [layer for layer in net.modules() if follows(layer) or isinstance(layer, nn.BatchNorm2d)]
+    assert layers and {layer.momentum for layer in layers} == {MOMENTUM}
+    with torch.no_grad():
+        signs = net.thermometer(net.pixels(images()))
+        sums = net.first(signs)
+    first = net.first
+    if model == "fracbnn":
+        torch.testing.assert_close(means["start.running_mean"], sums.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    elif parameters:
+        real = nn.functional.conv2d(signs, first.quant_weight().value, padding=1)
+        torch.testing.assert_close(first.running_mean, real.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    else:
+        torch.testing.assert_close(first.input_mean, signs.mean((0, 2, 3)), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["mlp", "convnet"])

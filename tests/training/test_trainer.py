@@ -86,9 +86,22 @@ def test_it_learns_and_compiles_to_the_same_integers(tmp_path: Path, changes: di
     assert ladder.ok and not any(level.tolerated for level in ladder.levels)
 
 
-@pytest.mark.parametrize(("epoch", "step"), [(2, 0), (3, 2), (1, 1)])
-def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, epoch: int, step: int) -> None:
-    data, config = stripes(), settings(shift=1, float_epochs=2)
+SETTLED = {
+    "model": "wsfracbnn",
+    "parameters": {"width": 2, "halves": 1, "levels": 4},
+    "calibrate": 16,
+    "settle": 40,
+}
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step", "changes"),
+    [(2, 0, {}), (3, 2, {}), (1, 1, {}), (4, 1, SETTLED), (4, 0, SETTLED)],
+)
+def test_a_killed_run_ends_with_the_same_weights(
+    tmp_path: Path, epoch: int, step: int, changes: dict[str, Any]
+) -> None:
+    data, config = stripes(), settings(shift=1, float_epochs=2, **changes)
     whole, expected = train(config, data, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(config, data, tmp_path / "killed", kill_after(epoch, step))
@@ -96,6 +109,16 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, epoch: int, ste
     assert [(e.loss, e.test_accuracy) for e in epochs] == [(e.loss, e.test_accuracy) for e in expected]
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_means_settle_after_the_last_epoch(tmp_path: Path) -> None:
+    loose, _ = train(settings(**SETTLED | {"settle": 0}), stripes(), tmp_path / "loose")
+    settled, _ = train(settings(**SETTLED), stripes(), tmp_path / "settled")
+    for name, value in settled.named_parameters():
+        assert torch.equal(value, loose.get_parameter(name)), "learned before it"
+    assert not torch.equal(settled.first.input_mean, loose.first.input_mean)
+    kept = load_network(tmp_path / "settled", stripes())
+    assert torch.equal(settled.first.input_mean, kept.first.input_mean)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
