@@ -264,11 +264,11 @@ class RPReLU(nn.Module):  # type: ignore[misc]
             self.register_buffer(f"folded_{name}", value.detach().clone(), persistent=False)
 
     def _folded(self) -> tuple[Tensor, Tensor, Tensor]:
-        if not self.powers:
-            return self.before, self.slope, self.behind
-        slope, behind = power_of_two(self.slope), self.behind
+        slope, behind = power_of_two(self.slope) if self.powers else self.slope, self.behind
         if self.tracked:  # copies, as this step goes on to move them
             behind = behind - self.above_mean.clone() - slope * self.below_mean.clone()
+        if not self.powers:
+            return self.before, slope, behind
         return on_grid(self.before, 2.0**-6), slope, on_grid(behind, 2.0**-6)
 
     def follow_mean(self, moved: Tensor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,21 @@ SNAPS: dict[int, Snap] = {1: power_of_two, 2: two_powers}
 """By the powers of two that a scale is the sum of."""
 
 
+@dataclass(frozen=True)
+class _Style:
+    """What all half blocks of a network have in common, as `FracResNet` describes it."""
+
+    norm: bool
+    alpha: float
+    fraction_bits: int
+    standardized: bool
+    folded_norm: bool
+    centred: bool
+    tracked: bool
+    slope: float
+    snap: Snap
+
+
 class _Half(nn.Module):  # type: ignore[misc]
     """Half a residual block: shortcut plus branch.
 
@@ -31,30 +47,25 @@ class _Half(nn.Module):  # type: ignore[misc]
     `alpha` and rounded to the trunk's grid.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        beta: float,
-        norm: bool,
-        alpha: float,
-        fraction_bits: int,
-        standardized: bool,
-        folded_norm: bool,
-        centred: bool,
-        tracked: bool,
-        slope: float,
-        snap: Snap,
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, beta: float, style: _Style) -> None:
         super().__init__()
-        stride = outputs // inputs
-        self.halved, self.alpha = stride == 2, alpha
+        norm, stride = style.norm, outputs // inputs
+        self.halved, self.alpha = stride == 2, style.alpha
         self.conv = FractionalConv2d(
-            inputs, outputs, beta, stride, standardized, norm, folded_norm, centred, tracked, snap
+            inputs,
+            outputs,
+            beta,
+            stride,
+            style.standardized,
+            norm,
+            style.folded_norm,
+            style.centred,
+            style.tracked,
+            style.snap,
         )
-        self.rprelu = RPReLU(outputs, not norm, slope, tracked)
+        self.rprelu = RPReLU(outputs, not norm, style.slope, style.tracked)
         self.norm = nn.BatchNorm2d(outputs) if norm else None
-        self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(fraction_bits)
+        self.post = nn.BatchNorm2d(outputs) if norm else OnGrid(style.fraction_bits)
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x
@@ -103,22 +114,9 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         scale_terms: int = 2,
     ) -> None:
         super().__init__()
-        if scale_terms not in SNAPS:
-            raise ConfigError(f"scale_terms={scale_terms}: the powers of two of a scale; legal: 1, 2")
-        snap = SNAPS[scale_terms]
-        if norm and (folded_norm or centred):
-            what = "folded_norm" if folded_norm else "centred"
-            raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
-        if folded_norm and centred:
-            raise ConfigError("folded_norm centres the sums already; leave centred out")
-        if norm and tracked:
-            raise ConfigError("tracked is for networks without batch norms of their own: wsfracbnn")
-        if centred is None:
-            centred = not (norm or folded_norm)
-        if tracked is None:
-            tracked = not norm
-        if slope is None:
-            slope = 1 / 4 if norm else 1 / 32
+        style = _style(
+            norm, alpha, fraction_bits, standardized, folded_norm, centred, tracked, slope, scale_terms
+        )
         channels = shape[0]
         self.pixels, self.thermometer = pixels(), Thermometer(channels, levels)
         scale = 1.0 if norm else None
@@ -130,8 +128,8 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             standardized=standardized,
             output_scale=scale,
             folded_norm=folded_norm,
-            centred=centred,
-            snap=snap,
+            centred=style.centred,
+            snap=style.snap,
         )
         self.start = nn.BatchNorm2d(width) if norm else OnGrid(fraction_bits)
         blocks: list[nn.Module] = []
@@ -140,21 +138,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             for _ in range(halves):
                 outputs = width << stage
                 beta = 1.0 if norm else math.sqrt(variance)
-                half = _Half(
-                    inputs,
-                    outputs,
-                    beta,
-                    norm,
-                    alpha,
-                    fraction_bits,
-                    standardized,
-                    folded_norm,
-                    centred,
-                    tracked,
-                    slope,
-                    snap,
-                )
-                blocks.append(half)
+                blocks.append(_Half(inputs, outputs, beta, style))
                 if outputs != inputs:
                     variance *= POOLED_DEVIATION**2
                 variance += alpha**2
@@ -167,3 +151,35 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     def forward(self, images: Tensor) -> Tensor:
         x = self.start(self.first(self.thermometer(self.pixels(images))))
         return self.linear(self.feature_gain * F.adaptive_avg_pool2d(self.halves(x), 1).flatten(1))
+
+
+def _style(
+    norm: bool,
+    alpha: float,
+    fraction_bits: int,
+    standardized: bool,
+    folded_norm: bool,
+    centred: bool | None,
+    tracked: bool | None,
+    slope: float | None,
+    scale_terms: int,
+) -> _Style:
+    """With the defaults that follow from other settings; a ConfigError where two exclude one another."""
+    if scale_terms not in SNAPS:
+        raise ConfigError(f"scale_terms={scale_terms}: the powers of two of a scale; legal: 1, 2")
+    if norm and (folded_norm or centred):
+        what = "folded_norm" if folded_norm else "centred"
+        raise ConfigError(f"{what} is for networks without batch norms of their own: wsfracbnn")
+    if folded_norm and centred:
+        raise ConfigError("folded_norm centres the sums already; leave centred out")
+    if norm and tracked:
+        raise ConfigError("tracked is for networks without batch norms of their own: wsfracbnn")
+    if centred is None:
+        centred = not (norm or folded_norm)
+    if tracked is None:
+        tracked = not norm
+    if slope is None:
+        slope = 1 / 4 if norm else 1 / 32
+    return _Style(
+        norm, alpha, fraction_bits, standardized, folded_norm, centred, tracked, slope, SNAPS[scale_terms]
+    )
