@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from bnn2fpga import compile, verify
-from bnn2fpga.training import layers
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.fractional import AsNormed, FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import SHIFT_GRID, standardize
@@ -95,11 +94,11 @@ def test_training_and_evaluation_give_the_same_values() -> None:
     assert layer.delta.grad is not None and layer.delta.grad.abs().sum() > 0
 
 
-def test_folded_batch_norm_is_what_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folded_batch_norm_is_what_was_trained() -> None:
     """To the bit, with the batch's own mean and deviation; about that of PyTorch before it is snapped."""
-    monkeypatch.setattr(layers, "MOMENTUM", 1.0)
     torch.manual_seed(1)
     layer = FractionalConv2d(3, 8, beta=1.0, folded_norm=True)
+    layer.momentum = 1.0
     with torch.no_grad():
         layer.gain.normal_()
         layer.shift.normal_()
