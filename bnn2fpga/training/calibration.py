@@ -50,6 +50,7 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
 def settle(net: nn.Module, batches: Iterable[Tensor]) -> None:
     """All running means and deviations, batch norm's too, become those of all `batches` (N, C, H, W)."""
     layers = [layer for layer in net.modules() if follows(layer) or isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
     seen = 0
     net.train()
     with torch.no_grad():
@@ -58,8 +59,8 @@ def settle(net: nn.Module, batches: Iterable[Tensor]) -> None:
             for layer in layers:
                 layer.momentum = len(images) / seen
             net(images)
-    for layer in layers:
-        layer.momentum = MOMENTUM
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _is_normed(layer: BinaryConv2d | BinaryLinear) -> bool:
