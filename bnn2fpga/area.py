@@ -2,7 +2,7 @@
 
 A kernel counts the parts of its SystemVerilog (`Kernel.parts`) and its memories. `area.json` holds LUTs and
 flip-flops of each part, fitted by `python -m benchmarks.area` to syntheses of every kind of kernel, how far
-off the estimates of those syntheses were that the fit had not seen, and how long paths are.
+off fits to three quarters of those are on the others, and how long paths are.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def fitted(kind: str, parts: Parts) -> Resources:
 
 
 def median_error(kind: str) -> float | None:
-    """Half of the kernels of a class that were not fitted to are farther off; a part, None if unknown."""
+    """Half of the kernels of a class are farther off a fit without them; a part, None if unknown."""
     fit = fits().get(kind)
     return None if fit is None else float(fit["error"]["median"])
 

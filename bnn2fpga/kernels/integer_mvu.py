@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Parts
+from bnn2fpga.area import LUT_DEPTH, Parts, in_logic
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
@@ -96,10 +96,10 @@ class IntegerMvu(MatrixVector):
     def _adder_bits(self, levels: tuple[Level, ...]) -> int:
         """Of the adders behind the products.
 
-        Those of the same products are made once for all elements, where their weights are in the logic.
+        Those of the same products are made once for all elements where their weights lie in LUTs, a page at
+        most: synthesis does not see through more.
         """
-        weights = self.roms["tiles"]
-        shared = weights.style == "logic" and not weights.paged
+        shared = self.tiles <= LUT_DEPTH and in_logic(self.weights_in, self.tiles, self.memories[0].width)
         tiled = self.weights.reshape(self.row_folds, self.pe, self.column_folds, self.simd)
         of_element = tiled.transpose(1, 0, 2, 3).reshape(self.pe, self.tiles, self.simd)
         total = 0
@@ -115,4 +115,4 @@ class IntegerMvu(MatrixVector):
         if self.tiles == 1 or self.weight_type.bipolar:  # what differs in the sign alone is the same sum
             lanes = lanes * np.where(lanes[..., :1] < 0, -1, 1)
         used = lanes[..., :half].any((1, 2)) & lanes[..., half:].any((1, 2))
-        return len(np.unique(lanes[used].reshape(used.sum(), -1), axis=0))
+        return len({element.tobytes() for element in lanes[used]})

@@ -48,7 +48,10 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
 
 
 def settle(net: nn.Module, batches: Iterable[Tensor]) -> None:
-    """All running means and deviations, batch norm's too, become those of all `batches` (N, C, H, W)."""
+    """All running means and deviations, batch norm's too, become about those of all `batches` (N, C, H, W).
+
+    Behind layers that follow theirs it takes many batches, as the first ones pass old means in front.
+    """
     layers = [layer for layer in net.modules() if follows(layer) or isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]
     seen = 0

@@ -155,7 +155,8 @@ class _Run:
         """Measures running means and deviations on images that every process draws alike."""
         config = self.config
         torch.manual_seed(config.seed * 1_000_003 + config.epochs + 1)
-        order = torch.randperm(len(self.data.train_labels))[: config.settle]
+        count = max(1, config.settle // config.batch) * config.batch
+        order = torch.randperm(len(self.data.train_labels))[:count]
         batches = (self._augmented(chosen)[0] for chosen in order.split(config.batch))
         settle(self.net, (as_input(images).to(self.group.device) for images in batches))
 

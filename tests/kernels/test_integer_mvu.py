@@ -128,3 +128,15 @@ def test_wider_weights_have_no_kernel() -> None:
     with pytest.raises(BuildError) as caught:
         implement(Dot(Stream((2,), IntType(8)), np.array([[3, -4]]), IntType(3, True)))
     assert str(caught.value) == "Dot of uint8: no kernel implements it, exactly one must"
+
+
+@pytest.mark.parametrize(
+    ("simd", "weights_in", "made"),
+    [(8, "logic", 1), (8, "block", 4), pytest.param(2, "logic", 4, id="more than a page")],
+)
+def test_elements_share_the_adders_of_equal_weights(simd: int, weights_in: str, made: int) -> None:
+    """Where synthesis sees them: in a table of LUTs, a page of 64 words at most."""
+    row = np.where(np.random.default_rng(1).random((1, 256)) < 0.5, -1, 1)
+    alone = IntegerMvu((1, 256), IntType(8), row, BIPOLAR, simd=simd, weights_in=weights_in)
+    four = replace(alone, weights=np.repeat(row, 4, axis=0), pe=4)
+    assert four.parts["adders"] == made * alone.parts["adders"] > 0

@@ -93,6 +93,7 @@ def test_running_means_become_those_of_all_images(model: str, parameters: dict[s
     net = build_model(model, (3, 8, 8), 10, SMALL | parameters)
     before = {name: value.clone() for name, value in net.named_parameters()}
     settle(net, images().split(48))  # 48, then 16
+    net.eval()
     assert all(torch.equal(value, before[name]) for name, value in net.named_parameters())
     means = {name: value.clone() for name, value in net.named_buffers() if "running_mean" in name}
     layers = [layer for layer in net.modules() if follows(layer) or isinstance(layer, nn.BatchNorm2d)]
@@ -109,6 +110,26 @@ def test_running_means_become_those_of_all_images(model: str, parameters: dict[s
         torch.testing.assert_close(first.running_mean, real.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
     else:
         torch.testing.assert_close(first.input_mean, signs.mean((0, 2, 3)), atol=1e-6, rtol=1e-5)
+
+
+def test_running_deviations_settle_layer_by_layer() -> None:
+    torch.manual_seed(1)
+    net = build_model("wsfracbnn", (3, 8, 8), 10, SMALL)
+    for _ in range(20):
+        settle(net, [images()])
+    inputs: dict[nn.Module, Tensor] = {}
+    for half in net.halves:
+        for layer in (half.conv, half.rprelu):
+            layer.register_forward_pre_hook(lambda layer, x: inputs.update({layer: x[0]}))
+    with torch.no_grad():
+        net.eval()(images())
+    for half in net.halves:
+        x, y = inputs[half.conv], inputs[half.rprelu] + half.rprelu.folded_before.view(1, -1, 1, 1)
+        deviation = x.std((0, 2, 3), correction=0, keepdim=True)
+        torch.testing.assert_close(half.conv.input_deviation, deviation, atol=1e-4, rtol=1e-4)
+        above, below = y.clamp_min(0).mean((0, 2, 3)), y.clamp_max(0).mean((0, 2, 3))
+        torch.testing.assert_close(half.rprelu.above_mean, above, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(half.rprelu.below_mean, below, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["mlp", "convnet"])

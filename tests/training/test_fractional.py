@@ -168,9 +168,10 @@ def test_tracked_activations_see_every_channel_alike() -> None:
     assert torch.equal(layer.eval()(x * scale), layer.train()(x * scale))
 
 
-def test_tracked_slopes_move_no_mean() -> None:
+@pytest.mark.parametrize("powers", [False, True])
+def test_tracked_slopes_move_no_mean(powers: bool) -> None:
     torch.manual_seed(1)
-    unit = RPReLU(8, powers=True, slope=-0.5, tracked=True).train()
+    unit = RPReLU(8, powers, slope=-0.5, tracked=True).train()
     unit.momentum = 1.0
     x = torch.randn(512, 8, 4, 4)
     unit(x)  # the means are those of this batch from here on
