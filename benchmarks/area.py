@@ -105,7 +105,6 @@ class Sample:
     def facts(self) -> Row:
         """What it is, and how much of what it counts."""
         return {
-            "key": self.key,
             "kind": self.kind,
             "source": self.source,
             "folding": self.kernel.folding,

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import LUT_DEPTH, Parts, in_logic
+from bnn2fpga.area import LUT_DEPTH, Parts
 from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
 from bnn2fpga.layers import Dot, Layer, dot_range
 from bnn2fpga.matrix_vector import MatrixVector
@@ -99,7 +99,8 @@ class IntegerMvu(MatrixVector):
         Those of the same products are made once for all elements where their weights lie in LUTs, a page at
         most: synthesis does not see through more.
         """
-        shared = self.tiles <= LUT_DEPTH and in_logic(self.weights_in, self.tiles, self.memories[0].width)
+        weights, *_ = self.memories
+        shared = weights.style == "logic" and weights.depth <= LUT_DEPTH
         tiled = self.weights.reshape(self.row_folds, self.pe, self.column_folds, self.simd)
         of_element = tiled.transpose(1, 0, 2, 3).reshape(self.pe, self.tiles, self.simd)
         total = 0

@@ -1,10 +1,9 @@
 """What is measured on images instead of learned: before training, and after it.
 
-Before it, what batch norm would do to the first batch is put into the parameters:
-
-Salimans and Kingma, "Weight Normalization", arXiv 1602.07868, section 3; for networks without batch norm
-everything starts centred and of unit variance, and training takes it from there. After it, running means and
-deviations: those of the last steps, with some per cent of noise, would be in every threshold.
+Before it, what batch norm would do to the first batch is put into the parameters (Salimans and Kingma,
+"Weight Normalization", arXiv 1602.07868, section 3): for networks without batch norm everything starts
+centred and of unit variance, and training takes it from there. After it, running means and deviations: those
+of the last steps, with some per cent of noise, would be in every threshold.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
-from bnn2fpga.training.layers import MOMENTUM, BinaryConv2d, BinaryLinear, follows
+from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, follows
 
 LEAST_DEVIATION = 1e-3
 
@@ -26,12 +25,9 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
 
     Every binary layer with a gain gets outputs of mean 0 and deviation 1 a channel, every RPReLU outputs of
     mean 0; a fractional convolution learns the deviation of its input. Running means and deviations become
-    those of `images`. Layers with batch norm, folded or behind them, stay as they are.
+    those of `images`. What layers with batch norm, folded or behind them, learn stays as it is.
     """
     handles = []
-    followers = [layer for layer in net.modules() if follows(layer)]
-    for layer in followers:
-        layer.momentum = 1.0
     for layer in net.modules():
         if isinstance(layer, FractionalConv2d):
             handles.append(layer.register_forward_pre_hook(_scale_input))
@@ -39,12 +35,9 @@ def calibrate(net: nn.Module, images: Tensor) -> None:
             handles.append(layer.register_forward_hook(_standardize_output))
         if isinstance(layer, RPReLU) and layer.powers:
             handles.append(layer.register_forward_hook(_centre_output))
-    with torch.no_grad():
-        net.train()(images)
+    settle(net, [images])
     for handle in handles:
         handle.remove()
-    for layer in followers:
-        layer.momentum = MOMENTUM
 
 
 def settle(net: nn.Module, batches: Iterable[Tensor]) -> None:
