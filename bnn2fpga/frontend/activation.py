@@ -13,13 +13,13 @@ from bnn2fpga.frontend.bisect import is_searched, search_steps
 from bnn2fpga.frontend.builder import Builder
 from bnn2fpga.frontend.chain import evaluate, levels_to_channels
 from bnn2fpga.frontend.dot import as_image, explicit_pads, pair
-from bnn2fpga.frontend.exact_lines import exact_lines
+from bnn2fpga.frontend.exact_lines import Limits, exact_lines
 from bnn2fpga.frontend.execute import Array, Graph
 from bnn2fpga.frontend.quantizer import Quantizer, attribute
 from bnn2fpga.frontend.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.ir import Ints, IntType, Port, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Bend, Layer, Map, Spread, WindowMax, Windows
+from bnn2fpga.layers import Bend, Layer, Map, Shift, Spread, WindowMax, Windows
 from bnn2fpga.steps import Steps
 
 STEPPED_BITS = 8
@@ -90,7 +90,7 @@ def _mapped(
         scale = scale if scale.size == 1 else np.tile(scale, stream.pixels)
         stream = Stream((stream.size,), stream.type)
     elif kind.bits > STEPPED_BITS and not signal.repeats:
-        bent = _bent(build, node, signal, scale, kind.low + levels)
+        bent = _bent(build, node, signal, scale, kind.low + levels, kind)
         if bent is not None:
             return bent
     if signal.repeats:
@@ -103,15 +103,29 @@ def _mapped(
     return _quantized(node, port, replace_type(stream, kind), scale, signal.index)
 
 
-def _bent(build: Builder, node: onnx.NodeProto, signal: Signal, scale: Array, values: Ints) -> Signal | None:
-    """The signal's integers through two lines per channel, if those give exactly `values`."""
-    lines = exact_lines(np.asarray(signal.points), values)
-    if lines is None:
-        return None
+def _bent(
+    build: Builder, node: onnx.NodeProto, signal: Signal, scale: Array, values: Ints, kind: IntType
+) -> Signal | None:
+    """The signal's integers through two lines per channel, if those give exactly `values`.
+
+    Lines that leave the quantizer's range are cut off behind it.
+    """
+    points, source = np.asarray(signal.points), Stream(signal.stream.shape, signal.stream.type)
     low, high = int(values.min()), int(values.max())
-    source = Stream(signal.stream.shape, signal.stream.type)
-    port, kernel = build.add(node.name, Bend(source, lines, IntType.holding(low, high)), signal.port)
-    build.say("two straight lines per channel, exact for every integer")
+    lines = exact_lines(points, values)
+    if lines is not None:
+        port, kernel = build.add(node.name, Bend(source, lines, IntType.holding(low, high)), signal.port)
+        build.say("two straight lines per channel, exact for every integer")
+    else:
+        lines = exact_lines(points, values, Limits(kind.low, kind.high))
+        if lines is None:
+            return None
+        least, most = lines.bounds(int(points[0]), int(points[-1]))
+        bend = Bend(source, lines, IntType.holding(int(least.min()), int(most.max())))
+        port, kernel = build.add(f"{node.name}_lines", bend, signal.port)
+        cut = Shift(kernel.outputs[0], np.zeros(source.channels, np.int64), 0, kind)
+        port, kernel = build.add(node.name, cut, port)
+        build.say("two straight lines per channel, cut off at the quantizer's ends, exact for every integer")
     segment = Segment(node.output[0], signal.index)
     return Signal(port, kernel.outputs[0], scale.astype(np.float64), np.arange(low, high + 1), (segment,))
 
@@ -172,7 +186,9 @@ def _map(build: Builder, name: str, signal: Signal, stream: Stream, levels: Ints
     try:
         steps = Steps.read(levels, np.asarray(signal.points), kind)
     except BuildError as error:
-        raise ModelError(f"{name}: {error}") from error
+        raise ModelError(
+            f"{name}: {error}, or two straight lines a channel; quantize to fewer bits there"
+        ) from error
     if signal.repeats:
         layer: Layer = Spread(signal.repeats.source, signal.repeats.channels, steps)
     else:

@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bnn2fpga.ir import Ints
 from bnn2fpga.slopes import TwoSlopes
 
 MOST_SHIFT = 20
+LEAST_POINTS = 4
 NEAR, FAR = 3, 100
 """Points around the likely knee at which the lines may change: the blunter it is, the more."""
 MOST_SLOPES = 17
 """Slopes tried for one line at one shift."""
 
+Flags = npt.NDArray[np.bool_]
 Line = tuple[int, int]
 """Slope and constant, times 2**shift."""
 
 
-def exact_lines(points: Ints, values: Ints) -> TwoSlopes | None:
+@dataclass(frozen=True)
+class Limits:
+    """Where lines are cut off: a value at `low` stands for all below, one at `high` for all above."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+
+def exact_lines(points: Ints, values: Ints, limits: Limits = Limits()) -> TwoSlopes | None:
     """Lines whose rounded-down values are the integers `values` (R, C) at `points` (R,); None if none are.
 
     The smallest shift is taken that serves every channel, which for slopes that are powers of two is their
     exponent. Not every such pair of lines is found, but those with a knee that can be seen are.
     """
-    if len(points) < 4:
+    if len(points) < LEAST_POINTS:
         return None
     found: list[tuple[int, Line, Line]] = []
     shift = 0
     while len(found) < values.shape[1]:
         # a channel served at a smaller shift is served at a larger one too, so none is tried again
-        lines = _two_lines(points, values[:, len(found)].astype(np.int64), shift)
+        lines = _two_lines(points, values[:, len(found)].astype(np.int64), shift, limits)
         if lines is None:
             if shift == MOST_SHIFT:
                 return None
@@ -49,30 +61,44 @@ def _doubled(line: Line) -> Line:
     return 2 * line[0], 2 * line[1]
 
 
-def _two_lines(points: Ints, values: Ints, shift: int) -> tuple[int, Line, Line] | None:
+def _two_lines(points: Ints, values: Ints, shift: int, limits: Limits) -> tuple[int, Line, Line] | None:
     """The knee, and the lines below and from it on."""
+    between = _between(values, limits)
+    inner, heights = points[between], values[between]
     # two lines are farthest from their chord where they meet
-    chord = (values[-1] - values[0]) / (points[-1] - points[0])
-    likely = int(np.abs(values - values[0] - chord * (points - points[0])).argmax())
-    middle = min(max(likely, 1), len(points) - 2)
-    turn = np.diff(values[[0, middle, -1]]) / np.diff(points[[0, middle, -1]])
+    chord = (heights[-1] - heights[0]) / (inner[-1] - inner[0])
+    likely = int(np.abs(heights - heights[0] - chord * (inner - inner[0])).argmax())
+    middle = min(max(likely, 1), len(inner) - 2)
+    turn = np.diff(heights[[0, middle, -1]]) / np.diff(inner[[0, middle, -1]])
     near = min(FAR, NEAR + int(2 / max(abs(turn[1] - turn[0]), 2 / FAR)))
     for at in sorted({0, *range(max(1, likely - near), likely + near + 1)}, key=lambda a: abs(a - likely)):
-        if at < len(points):
-            low = _line(points[:at], values[:at], shift)
-            high = _line(points[at:], values[at:], shift)
+        if at < len(inner):
+            knee = inner[at] if at else points[0]
+            below = points < knee
+            low = _line(points[below], values[below], shift, limits)
+            high = _line(points[~below], values[~below], shift, limits)
             if low and high:
-                return int(points[at]), low, high
+                return int(knee), low, high
     return None
 
 
-def _line(points: Ints, values: Ints, shift: int) -> Line | None:
+def _between(values: Ints, limits: Limits) -> Flags:
+    """Where values lie between the limits, or everywhere if hardly any does."""
+    between = (values > limits.low) & (values < limits.high)
+    return between if between.sum() >= LEAST_POINTS else np.ones_like(between)
+
+
+def _line(points: Ints, values: Ints, shift: int, limits: Limits) -> Line | None:
     """A slope, and the middle of the constants, that give exactly `values`."""
     if not len(points):
         return 0, 0
-    for slope in _slopes(points, values, shift):
+    between = _between(values, limits)
+    for slope in _slopes(points[between], values[between], shift):
         rest = (values << shift) - slope * points
-        low, high = int(rest.max()), int(rest.min()) + (1 << shift) - 1
+        least = rest[values > limits.low]
+        most = rest[values < limits.high] + (1 << shift) - 1
+        low = int(least.max() if least.size else most.min())
+        high = int(most.min() if most.size else low)
         if low <= high:
             return slope, (low + high) // 2
     return None

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load, lower
-from bnn2fpga.frontend.exact_lines import exact_lines
-from tests.frontend.nets import _Level, affine, sign
+from bnn2fpga.frontend.exact_lines import Limits, exact_lines
+from tests.frontend.nets import _Level, affine, levels, sign
 from tests.frontend.test_joins import Net
-from tests.frontend.test_patterns import check_exact, kernels
+from tests.frontend.test_patterns import SHAPE as IMAGE
+from tests.frontend.test_patterns import body, check_exact, kernels, seeded
 
 SHAPE = (2, 8, 8)
 
@@ -131,6 +132,15 @@ def test_many_bits_behind_a_curve_are_refused() -> None:
         lower(load(nn.Sequential(net.input, net.stem, nn.Tanh(), net.grid).eval(), np.zeros((1, *SHAPE))))
 
 
+@pytest.mark.parametrize(
+    "last", (levels(11, step=1 / 256), levels(11, signed=True, step=1 / 256), grid(10, 7)), ids=str
+)
+def test_lines_that_leave_a_grid_are_cut_off(last: QuantIdentity) -> None:
+    """Of both signs, with a quantizer whose ends the values pass: far more steps than are built."""
+    design = check_exact(seeded(lambda: body(affine(4), last), 0), IMAGE, 0, cpp=True)
+    assert kernels(design)[-2:] == ["TwoSlopeUnit", "ShiftUnit"]
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 9999), st.integers(0, 5), st.sampled_from((12, 200, 3000)))
 def test_exact_lines_are_found(seed: int, shift: int, reach: int) -> None:
@@ -146,6 +156,20 @@ def test_exact_lines_are_found(seed: int, shift: int, reach: int) -> None:
     lines = exact_lines(points, values)
     assert lines is not None
     np.testing.assert_array_equal(lines(np.repeat(points[:, None], 4, axis=1)), values)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 9999), st.integers(0, 5), st.integers(300, 3000))
+def test_lines_are_found_between_limits(seed: int, shift: int, limit: int) -> None:
+    """Lines of either direction; some reach no limit, some both, and two lie beyond one."""
+    random = np.random.default_rng(seed)
+    points = np.arange(-400, 401)
+    slopes = np.append(random.integers(-60, 61, 6), (0, 0))
+    constants = np.append(random.integers(-200, 201, 6) * slopes[:6], (-4000 << shift, 4000 << shift))
+    values = np.clip((points[:, None] * slopes + constants) >> shift, -limit, limit)
+    lines = exact_lines(points, values, Limits(-limit, limit))
+    assert lines is not None
+    np.testing.assert_array_equal(np.clip(lines(points[:, None]), -limit, limit), values)
 
 
 def test_powers_of_two_take_one_term() -> None:

@@ -194,9 +194,13 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), Call(lambda x: x @ x.transpose(2, 3))),
         ["MatMul_0: needs an activation and constant weights"],
     ),
-    "a thousand levels": (
-        lambda: body(affine(4), levels(11, step=1 / 256)),
-        ["Quant_1: an activation with", "steps is too wild; at most 1023 are built"],
+    "a thousand levels of a curve": (
+        lambda: body(affine(4), nn.Sigmoid(), levels(11, step=1 / 2048)),
+        [
+            "Quant_1: an activation with",
+            "steps is too wild; at most 1023 are built",
+            "or two straight lines a channel; quantize to fewer bits there",
+        ],
     ),
     "result joined": (
         lambda: Call2(
