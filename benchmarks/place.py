@@ -24,6 +24,14 @@ from bnn2fpga.tools.yosys import find_yosys, synthesize
 CELLS = "read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v; blackbox =A:whitebox"
 CHANNEL_WIDTH = 190
 """Of the chip, for which alone the model is made."""
+DENSE = {
+    "cluster_router_hot_start": "on",
+    "allow_unrelated_clustering": "on",
+    "target_ext_pin_util": "CLB:0.9,0.8",
+    "appack_max_dist_th": "CLB:0.2,30",
+    "appack_unrelated_clustering_args": "CLB:15,30",
+}
+"""Of packing: a full chip fits at the first try; a CLB's routes that still hold are kept between tries."""
 
 
 def flat_module(netlist: Path, name: str) -> dict[str, Any]:
@@ -46,6 +54,8 @@ def place(design: Design, architecture: str, vpr: str, folder: Path) -> None:
     (folder / "top.sdc").write_text("create_clock -period 0 clk\n")
     command = [vpr, "arch.xml", "top.blif", "--device", NAME, "--sdc_file", "top.sdc"]
     command += ["--route_chan_width", str(CHANNEL_WIDTH)]
+    for option, value in DENSE.items():
+        command += [f"--{option}", value]
     for what in ("dangling_primary_ios", "dangling_nets", "dangling_blocks", "constant_primary_outputs"):
         command += [f"--sweep_{what}", "off"]
     text = call(command, folder, folder / "vpr.log")
