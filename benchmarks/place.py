@@ -31,7 +31,7 @@ DENSE = {
     "appack_max_dist_th": "CLB:0.2,30",
     "appack_unrelated_clustering_args": "CLB:15,30",
 }
-"""Of packing: a full chip fits at the first try; a CLB's routes that still hold are kept between tries."""
+"""Of packing, for full chips: CLBs are filled up, and their routes that still hold kept between tries."""
 
 
 def flat_module(netlist: Path, name: str) -> dict[str, Any]:

@@ -113,16 +113,17 @@ def _bent(
     points, source = np.asarray(signal.points), Stream(signal.stream.shape, signal.stream.type)
     low, high = int(values.min()), int(values.max())
     lines = exact_lines(points, values)
-    if lines is not None:
-        port, kernel = build.add(node.name, Bend(source, lines, IntType.holding(low, high)), signal.port)
+    if lines is None and (low == kind.low or high == kind.high):
+        lines = exact_lines(points, values, Limits(kind.low, kind.high))
+    if lines is None:
+        return None
+    drawn = lines(points[:, None])
+    reach = IntType.holding(int(drawn.min()), int(drawn.max()))
+    if drawn.min() >= kind.low and drawn.max() <= kind.high:
+        port, kernel = build.add(node.name, Bend(source, lines, reach), signal.port)
         build.say("two straight lines per channel, exact for every integer")
     else:
-        lines = exact_lines(points, values, Limits(kind.low, kind.high))
-        if lines is None:
-            return None
-        least, most = lines.bounds(int(points[0]), int(points[-1]))
-        bend = Bend(source, lines, IntType.holding(int(least.min()), int(most.max())))
-        port, kernel = build.add(f"{node.name}_lines", bend, signal.port)
+        port, kernel = build.add(f"{node.name}_lines", Bend(source, lines, reach), signal.port)
         cut = Shift(kernel.outputs[0], np.zeros(source.channels, np.int64), 0, kind)
         port, kernel = build.add(node.name, cut, port)
         build.say("two straight lines per channel, cut off at the quantizer's ends, exact for every integer")

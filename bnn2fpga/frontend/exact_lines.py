@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bnn2fpga.ir import Ints
 from bnn2fpga.slopes import TwoSlopes
 
 MOST_SHIFT = 20
 LEAST_POINTS = 4
+"""Of a channel; through fewer almost any lines go."""
+OPEN = 1 << 60
+"""Farther than any line reaches."""
 NEAR, FAR = 3, 100
 """Points around the likely knee at which the lines may change: the blunter it is, the more."""
 MOST_SLOPES = 17
 """Slopes tried for one line at one shift."""
 
-Flags = npt.NDArray[np.bool_]
 Line = tuple[int, int]
 """Slope and constant, times 2**shift."""
 
@@ -63,7 +64,11 @@ def _doubled(line: Line) -> Line:
 
 def _two_lines(points: Ints, values: Ints, shift: int, limits: Limits) -> tuple[int, Line, Line] | None:
     """The knee, and the lines below and from it on."""
-    between = _between(values, limits)
+    least = np.where(values > limits.low, values << shift, -OPEN)
+    most = np.where(values < limits.high, (values + 1 << shift) - 1, OPEN)
+    between = (values > limits.low) & (values < limits.high)
+    if between.sum() < LEAST_POINTS:
+        between[:] = True
     inner, heights = points[between], values[between]
     # two lines are farthest from their chord where they meet
     chord = (heights[-1] - heights[0]) / (inner[-1] - inner[0])
@@ -73,33 +78,26 @@ def _two_lines(points: Ints, values: Ints, shift: int, limits: Limits) -> tuple[
     near = min(FAR, NEAR + int(2 / max(abs(turn[1] - turn[0]), 2 / FAR)))
     for at in sorted({0, *range(max(1, likely - near), likely + near + 1)}, key=lambda a: abs(a - likely)):
         if at < len(inner):
-            knee = inner[at] if at else points[0]
-            below = points < knee
-            low = _line(points[below], values[below], shift, limits)
-            high = _line(points[~below], values[~below], shift, limits)
+            knee = int(np.searchsorted(points, inner[at])) if at else 0
+            slopes = _slopes(inner[:at], heights[:at], shift)
+            low = _line(points[:knee], least[:knee], most[:knee], slopes)
+            slopes = _slopes(inner[at:], heights[at:], shift)
+            high = _line(points[knee:], least[knee:], most[knee:], slopes)
             if low and high:
-                return int(knee), low, high
+                return int(points[knee]), low, high
     return None
 
 
-def _between(values: Ints, limits: Limits) -> Flags:
-    """Where values lie between the limits, or everywhere if hardly any does."""
-    between = (values > limits.low) & (values < limits.high)
-    return between if between.sum() >= LEAST_POINTS else np.ones_like(between)
-
-
-def _line(points: Ints, values: Ints, shift: int, limits: Limits) -> Line | None:
-    """A slope, and the middle of the constants, that give exactly `values`."""
+def _line(points: Ints, least: Ints, most: Ints, slopes: Iterable[int]) -> Line | None:
+    """The first of the `slopes` and the middle of the constants that give `least` to `most` at `points`."""
     if not len(points):
         return 0, 0
-    between = _between(values, limits)
-    for slope in _slopes(points[between], values[between], shift):
-        rest = (values << shift) - slope * points
-        least = rest[values > limits.low]
-        most = rest[values < limits.high] + (1 << shift) - 1
-        low = int(least.max() if least.size else most.min())
-        high = int(most.min() if most.size else low)
+    for slope in slopes:
+        rise = slope * points
+        low, high = int((least - rise).max()), int((most - rise).min())
         if low <= high:
+            # where all values are at one limit, one end is open
+            low, high = low if low > -OPEN // 2 else high, high if high < OPEN // 2 else low
             return slope, (low + high) // 2
     return None
 
