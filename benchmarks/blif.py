@@ -1,14 +1,13 @@
 """A netlist of 7-series cells in BLIF, with the models that VTR's architecture has (`benchmarks.chip`).
 
-What a LUT computes is kept. The LUTs of a memory have no model there: each of its bits becomes a register,
-enabled as the memory is, and a LUT of the address and that register, so that every path and every net has its
-counterpart. They take more sites than the memory's own.
+What is computed is kept, except for what a memory holds at first. A bit of a carry chain is one cell with
+the LUT in front of it, as they share a site, and a memory of LUTs one cell, as it is a slice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +15,10 @@ Bit = int | str
 """A net of yosys' JSON, or "0", "1", "x"."""
 Cell = Mapping[str, Any]
 
-RAMS = ("RAM32M", "RAM64M")
-RESETS = {"FDRE": "R", "FDSE": "S"}
-PARITY = [sum(1 << i for i in range(2**inputs) if i.bit_count() % 2) for inputs in range(7)]
-"""Of so many inputs: a function that needs them all."""
+REGISTERS = {"FDRE": "0", "FDSE": "1"}
+"""What a reset sets them to."""
+LUT_RAM = {"RAM32M": ("ram32", 5, 2), "RAM64M": ("ram64", 6, 1)}
+"""Model, bits of an address, bits of data of each of three LUTs; the fourth has the written address."""
 BLOCK_RAM = {"RAMB36E1": ("ramb36", 16, 72), "RAMB18E1": ("ramb18", 14, 36)}
 """Model, bits of each of two addresses, bits of data."""
 
@@ -29,6 +28,15 @@ class _Lut:
     inputs: tuple[str, ...]
     ones: int
     """Bit i is what inputs of the number i give, the first input being its lowest bit."""
+
+    def over(self, inputs: Sequence[str]) -> int:
+        """What `ones` is with other inputs beside its own, in their order."""
+        places = [inputs.index(name) for name in self.inputs]
+
+        def one(i: int) -> int:
+            return self.ones >> sum((i >> place & 1) << at for at, place in enumerate(places)) & 1
+
+        return sum(one(i) << i for i in range(2 ** len(inputs)))
 
     def without(self, constant: Mapping[str, str]) -> _Lut:
         """Less the inputs that are constant or make no difference."""
@@ -52,10 +60,27 @@ class _Lut:
                 yield f"{i:0{width}b}"[::-1] + " 1" if width else "1"
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """A bit of a carry chain: sumout = select ^ cin, cout = cin where select is set, else data."""
+
+    select: str | None
+    data: str | None
+    cin: str | None
+    cout: str | None
+    sumout: str | None
+
+    def pins(self) -> list[str]:
+        names = (self.select, self.data, self.cin, self.cout, self.sumout)
+        return [name for name in names if name is not None]
+
+
 @dataclass
 class _Writer:
     luts: dict[str, _Lut] = field(default_factory=dict)
-    cells: list[tuple[str, list[tuple[str, str]]]] = field(default_factory=list)
+    cells: list[tuple[str, list[tuple[str, str]], dict[str, str]]] = field(default_factory=list)
+    """Model, pins and parameters."""
+    sums: list[_Sum] = field(default_factory=list)
     alias: dict[Bit, Bit] = field(default_factory=dict)
     """Behind a clock's buffer, the clock."""
     inputs: dict[Bit, str] = field(default_factory=dict)
@@ -74,11 +99,8 @@ class _Writer:
     def lut(self, ones: int, inputs: Iterable[str], output: str) -> None:
         self.luts[output] = _Lut(tuple(inputs), ones)
 
-    def cell(self, model: str, pins: Iterable[tuple[str, str | None]]) -> None:
-        self.cells.append((model, [(pin, name) for pin, name in pins if name is not None]))
-
-    def register(self, clock: str, data: str, output: str, enable: str = "vcc", reset: str = "gnd") -> None:
-        self.cell("fdre", [("C", clock), ("D", data), ("CE", enable), ("R", reset), ("Q", output)])
+    def cell(self, model: str, pins: Iterable[tuple[str, str | None]], **parameters: str) -> None:
+        self.cells.append((model, [(pin, name) for pin, name in pins if name is not None], parameters))
 
 
 def blif(module: Mapping[str, Any]) -> str:
@@ -107,10 +129,10 @@ def blif(module: Mapping[str, Any]) -> str:
         kind = cell["type"]
         if kind.startswith("LUT") or kind == "INV":
             _luts(writer, cell, used)
-        elif kind in RESETS:
-            ports = {port: writer.name(bits[0]) for port, bits in cell["connections"].items()}
-            writer.register(ports["C"], ports["D"], ports["Q"], ports["CE"], ports[RESETS[kind]])
-        elif kind in RAMS:
+        elif kind in REGISTERS:
+            pins = [("R" if port == "S" else port, bits[0]) for port, bits in cell["connections"].items()]
+            writer.cell("fdre", [(pin, writer.name(bit)) for pin, bit in pins], SET=REGISTERS[kind])
+        elif kind in LUT_RAM:
             _lut_ram(writer, cell, used)
         elif kind in BLOCK_RAM:
             _block_ram(writer, cell, used)
@@ -136,30 +158,39 @@ def _luts(writer: _Writer, cell: Cell, used: Counter[Bit]) -> None:
 
 def _lut_ram(writer: _Writer, cell: Cell, used: Counter[Bit]) -> None:
     ports: Mapping[str, list[Bit]] = cell["connections"]
-    clock, enable = writer.name(ports["WCLK"][0]), writer.name(ports["WE"][0])
-    for bit in ports["ADDRD"]:  # the address that is written
-        if isinstance(bit, int):
-            writer.register(clock, writer.name(bit), writer.new())
-    for port in "ABCD":
-        outputs = ports.get(f"DO{port}", [])
-        for data, output in zip(ports.get(f"DI{port}", []), outputs, strict=False):
-            if isinstance(output, str) or not used[output]:
-                continue
-            address, kept = [writer.name(bit) for bit in ports[f"ADDR{port}"]], writer.new()
-            writer.register(clock, writer.name(data), kept, enable)
-            if len(address) == 6:  # seven inputs: one of them joins the register in a LUT of their own
-                both = writer.new()
-                writer.lut(PARITY[2], [address.pop(), kept], both)
-                kept = both
-            writer.lut(PARITY[len(address) + 1], [*address, kept], writer.name(output))
+    if any(used[bit] for bit in ports.get("DOD", [])):
+        raise ValueError(f"no model for a {cell['type']} that is read at the address that is written")
+
+    def pins(pin: str, name: str) -> Iterator[tuple[str, str | None]]:
+        bits = (bit for lut in "ABC" for bit in ports[f"{name}{lut}"])
+        return _pins(writer, used, pin, bits)
+
+    writer.cell(
+        LUT_RAM[cell["type"]][0],
+        [
+            *pins("a", "ADDR"),
+            *_pins(writer, used, "wa", ports["ADDRD"]),
+            *pins("di", "DI"),
+            ("we", writer.name(ports["WE"][0])),
+            *pins("do", "DO"),
+            ("clk", writer.name(ports["WCLK"][0])),
+        ],
+    )
+
+
+def _pins(
+    writer: _Writer, used: Counter[Bit], pin: str, bits: Iterable[Bit]
+) -> Iterator[tuple[str, str | None]]:
+    """Of a bus, open where a bit is 0 or nothing reads it."""
+    for place, bit in enumerate(bits):
+        yield f"{pin}[{place}]", writer.name(bit) if bit not in ("0", "x") and used[bit] else None
 
 
 def _block_ram(writer: _Writer, cell: Cell, used: Counter[Bit]) -> None:
     ports: Mapping[str, list[Bit]] = cell["connections"]
 
     def pins(pin: str, *names: str) -> Iterator[tuple[str, str | None]]:
-        for place, bit in enumerate(bit for name in names for bit in ports[name]):
-            yield f"{pin}[{place}]", writer.name(bit) if isinstance(bit, int) and used[bit] else None
+        return _pins(writer, used, pin, (bit for name in names for bit in ports[name]))
 
     clock = next(bit for name in ("CLKARDCLK", "CLKBWRCLK") for bit in ports[name] if isinstance(bit, int))
     enables = [bit for name in ("WEA", "WEBWE") for bit in ports[name]]
@@ -179,25 +210,22 @@ def _block_ram(writer: _Writer, cell: Cell, used: Counter[Bit]) -> None:
 
 
 def _carry_chains(writer: _Writer, carries: list[Mapping[str, list[Bit]]], used: Counter[Bit]) -> None:
-    """An adder a bit: sumout = a ^ cin, cout = cin where a is set, else b; pins left open are 0.
-
-    One more in front brings a carry in, one behind a carry out, as there are no pins for them.
-    """
+    """One bit more in front brings a carry in, one behind a carry out, as there are no pins for them."""
     after = {ports["CI"][0]: ports for ports in carries if isinstance(ports["CI"][0], int)}
     inner = {ports["CO"][3] for ports in carries if "CO" in ports} & set(after)
 
-    def adder(a: Bit, b: Bit, carry: str | None, total: Bit, last: bool) -> str | None:
+    def add(select: Bit, data: Bit, carry: str | None, total: Bit, last: bool) -> str | None:
         out = None if last else writer.new()
-        ends = {"a": a, "b": b, "sumout": total if used[total] else "x"}
-        pins = [(pin, None if bit in ("0", "x") else writer.name(bit)) for pin, bit in ends.items()]
-        writer.cell("adder", [*pins, ("cin", carry), ("cout", out)])
+        pins = [None if bit in ("0", "x") else writer.name(bit) for bit in (select, data)]
+        sumout = writer.name(total) if total != "x" and used[total] else None
+        writer.sums.append(_Sum(pins[0], pins[1], carry, out, sumout))
         return out
 
     for first in carries:
         if first["CI"][0] in inner:
             continue
         start = first["CYINIT"][0] if isinstance(first["CI"][0], str) else first["CI"][0]
-        carry = adder("0", start, None, "x", last=False) if start != "0" else None
+        carry = add("0", start, None, "x", last=False) if start != "0" else None
         bits: list[tuple[Bit, Bit, Bit, Bit]] = []
         ports: Mapping[str, list[Bit]] | None = first
         while ports is not None:
@@ -210,9 +238,9 @@ def _carry_chains(writer: _Writer, carries: list[Mapping[str, list[Bit]]], used:
         if any(taps[:end]):
             raise ValueError(f"a carry chain is needed at bit {taps.index(True)} and goes on to {end}")
         for place, (select, data, total, _) in enumerate(bits[: end + 1]):
-            carry = adder(select, data, carry, total, last=place == end and not taps[end])
+            carry = add(select, data, carry, total, last=place == end and not taps[end])
         if taps[end]:
-            adder("0", "0", carry, bits[end][3], last=True)
+            add("0", "0", carry, bits[end][3], last=True)
 
 
 def _text(writer: _Writer, outputs: list[str]) -> Iterator[str]:
@@ -224,24 +252,60 @@ def _text(writer: _Writer, outputs: list[str]) -> Iterator[str]:
         if len(found) == len(constant):
             break
         constant = found
-    needed = {name for _, pins in writer.cells for _, name in pins} | set(outputs)
+    pins = [name for _, cell, _ in writer.cells for _, name in cell] + outputs
+    pins += [name for bit in writer.sums for name in bit.pins()]
+    needed = set(pins)
     waiting = [name for name in needed if name in luts]
     while waiting:
         new = {name for name in luts[waiting.pop()].inputs if name in luts} - needed
         needed |= new
         waiting += new
+    kept = {name: lut for name, lut in luts.items() if name in needed}
+    uses = Counter(pins) + Counter(name for lut in kept.values() for name in lut.inputs)
+    for bit in writer.sums:
+        _sum(writer, bit, kept, uses)
     yield from (".model top", ".inputs " + " ".join(writer.inputs.values()), ".outputs " + " ".join(outputs))
     yield from (".names gnd", ".names vcc", "1")
-    for model, pins in writer.cells:
-        yield " ".join([f".subckt {model}", *(f"{pin}={name}" for pin, name in pins)])
-    for name in sorted(needed & set(luts)):
-        yield from luts[name].lines(name)
+    for model, cell, parameters in writer.cells:
+        yield " ".join([f".subckt {model}", *(f"{pin}={name}" for pin, name in cell)])
+        yield from (f".param {parameter} {value}" for parameter, value in parameters.items())
+    for name in sorted(kept):
+        yield from kept[name].lines(name)
     yield from (".end", "")
     yield from _black_box("fdre", ["C", "D", "CE", "R"], ["Q"])
-    yield from _black_box("adder", ["a", "b", "cin"], ["cout", "sumout"])
+    yield from _black_box("sum", [*_bus("in", 6), "x", "cin"], ["cout", "sumout"])
+    for model, address, data in LUT_RAM.values():
+        ports = [*_bus("a", 3 * address), *_bus("wa", address), *_bus("di", 3 * data), "we", "clk"]
+        yield from _black_box(model, ports, _bus("do", 3 * data))
     for model, address, data in BLOCK_RAM.values():
-        pins = [*_bus("a1", address), *_bus("a2", address), *_bus("di", data), *_bus("en", 2), "we", "clk"]
-        yield from _black_box(model, pins, _bus("do", data))
+        ports = [*_bus("a1", address), *_bus("a2", address), *_bus("di", data), *_bus("en", 2), "we", "clk"]
+        yield from _black_box(model, ports, _bus("do", data))
+
+
+def _sum(writer: _Writer, bit: _Sum, luts: dict[str, _Lut], uses: Counter[str]) -> None:
+    """A bit of a carry chain with the LUTs in front that nothing else needs; they are taken from `luts`.
+
+    `SELECT` is a table of the six inputs, `DATA` of five of them and of x, the pin beside the LUT.
+    """
+
+    def in_front(name: str | None) -> _Lut:
+        if name is None:
+            return _Lut((), 0)
+        return luts[name] if name in luts and uses[name] == 1 else _Lut((name,), 0b10)
+
+    select, data = in_front(bit.select), in_front(bit.data)
+    inputs = tuple(dict.fromkeys(select.inputs + data.inputs))
+    beside = bit.data if len(inputs) > 5 and data.inputs else None
+    if beside is not None:
+        inputs, data = select.inputs, _Lut(("x",), 0b10)
+    for name, lut in ((bit.select, select), (bit.data, data)):
+        if name is not None and luts.get(name) is lut:
+            del luts[name]
+    pins = [*((f"in[{place}]", name) for place, name in enumerate(inputs)), ("x", beside)]
+    pins += [("cin", bit.cin), ("cout", bit.cout), ("sumout", bit.sumout)]
+    padded = [*inputs, *[""] * (6 - len(inputs))]
+    tables = select.over(padded), data.over([*padded[:5], "x"])
+    writer.cell("sum", pins, SELECT=f"{tables[0]:064b}", DATA=f"{tables[1]:064b}")
 
 
 def _bus(name: str, width: int) -> list[str]:

@@ -2,19 +2,23 @@
 
 `vtr_flow/arch/xilinx/7series_BRAM_DSP_carry.xml` of VTR 9 approximates the wires, their delays, LUTs, carry
 chains and block RAM of an Artix-7 of speed grade 1 (https://scholarsarchive.byu.edu/etd/11058). Changed are:
-registers have an enable and a reset, shared by the eight of a slice; a carry passes four bits in 0.114 ns,
-not one; block RAM is one cell with addresses, enables and all its data, and its output comes 2.454 ns behind
-the clock, as without its output register (DS187, T_RCKO_DO); the grid has 6,650 CLBs and 140 block RAM, and
-a corner without, where the processor is.
+registers have an enable and a reset, shared by the eight of a slice; a bit of a carry chain is one cell
+with the LUT in front of it, and a carry passes four bits in 0.114 ns, not one; a slice may be a memory of
+LUTs, of the delays that yosys has for it (on the chip a third of the slices may); block RAM is one cell
+with addresses, enables and all its data, and its output comes 2.454 ns behind the clock, as without its
+output register (DS187, T_RCKO_DO); the grid has 6,650 CLBs and 140 block RAM, and a corner without, where
+the processor is.
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from benchmarks.blif import BLOCK_RAM
+from benchmarks.blif import BLOCK_RAM, LUT_RAM
 
+Ports = Mapping[str, Mapping[str, str]]
+"""Attributes of each port."""
 NAME = "xc7z020"
 WIDTH, HEIGHT = 80, 102
 BLOCK_RAM_COLUMNS = (7, 20, 33, 46, 59, 72)
@@ -22,6 +26,39 @@ DSP_COLUMNS = (11, 24, 37, 50, 63)
 CORNER = ((1, 51), (7, 61))
 """Columns that end there, at a row: 6,700 CLBs and 150 block RAM would be too many."""
 SLICES = 2
+SUM_DELAYS = {
+    ("in", "sumout"): 1.62e-10 + 2.23e-10,
+    ("in", "cout"): 1.62e-10 + 4.69e-10,
+    ("x", "cout"): 2.02e-10 + 3.29e-10,
+    ("cin", "sumout"): 2.22e-10,
+    ("cin", "cout"): 1.14e-10 / 4,
+}
+"""VTR's of a LUT, the multiplexer beside it and a carry; Vivado's reports give 0.114 ns from CI to CO[3]."""
+SUM_MODE = """
+<mode name="sum">
+  <pb_type name="sum" blif_model=".subckt sum" num_pb="1">
+    <input name="in" num_pins="6"/>
+    <input name="x" num_pins="1"/>
+    <input name="cin" num_pins="1"/>
+    <output name="cout" num_pins="1"/>
+    <output name="sumout" num_pins="1"/>
+  </pb_type>
+  <interconnect>
+    <complete name="in" input="ALUT.A" output="sum.in"/>
+    <direct name="x" input="ALUT.X" output="sum.x"/>
+    <direct name="cin" input="ALUT.cin" output="sum.cin">
+      <pack_pattern name="chain" in_port="ALUT.cin" out_port="sum.cin"/>
+    </direct>
+    <direct name="cout" input="sum.cout" output="ALUT.cout">
+      <pack_pattern name="chain" in_port="sum.cout" out_port="ALUT.cout"/>
+    </direct>
+    <direct name="sum" input="sum.sumout" output="ALUT.sum"/>
+  </interconnect>
+</mode>
+"""
+LUT_RAM_SETUP = {"wa": "2.45e-10", "di": "4.61e-10", "we": "6.54e-10"}
+LUT_RAM_READ = {"a": "6.42e-10", "we": "1.0e-12"}
+LUT_RAM_CLOCK = "1.19e-9"
 REGISTER_SETUP = {"D": "-4.6e-11", "CE": "2.0e-10", "R": "5.0e-10"}
 BLOCK_RAM_SETUP = {"a1": "5.66e-10", "a2": "5.66e-10", "di": "7.37e-10", "en": "4.43e-10", "we": "5.32e-10"}
 BLOCK_RAM_PORTS = (
@@ -41,7 +78,8 @@ def chip(text: str) -> str:
     root = ET.fromstring(text)
     _models(root)
     _registers(root)
-    _carry(root)
+    _sum(root)
+    _lut_ram(root)
     _block_ram(root)
     _layout(root)
     return ET.tostring(root, encoding="unicode")
@@ -57,17 +95,28 @@ def _child(element: ET.Element, tag: str) -> ET.Element:
 
 def _models(root: ET.Element) -> None:
     models = _child(root, "models")
-    for model in [model for model in models if model.get("name", "").endswith("_ram")]:
+    for model in [model for model in models if model.get("name", "").endswith(("_ram", "adder"))]:
         models.remove(model)
-    cells = {"fdre": ("C", list(REGISTER_SETUP), "Q")}
-    cells |= {model: ("clk", list(BLOCK_RAM_SETUP), "do") for model, _, _ in BLOCK_RAM.values()}
-    for name, (clock, inputs, output) in cells.items():
-        model = ET.SubElement(models, "model", name=name)
-        ports = ET.SubElement(model, "input_ports")
-        for port in inputs:
-            ET.SubElement(ports, "port", name=port, clock=clock)
-        ET.SubElement(ports, "port", name=clock, is_clock="1")
-        ET.SubElement(ET.SubElement(model, "output_ports"), "port", name=output, clock=clock)
+    clocks = {"fdre": ("C", REGISTER_SETUP, "Q")}
+    clocks |= {model: ("clk", BLOCK_RAM_SETUP, "do") for model, _, _ in BLOCK_RAM.values()}
+    for name, (clock, setup, output) in clocks.items():
+        inputs = {port: {"clock": clock} for port in setup}
+        _model(models, name, inputs | {clock: {"is_clock": "1"}}, {output: {"clock": clock}})
+    passed = {start: " ".join(end for other, end in SUM_DELAYS if other == start) for start, _ in SUM_DELAYS}
+    inputs = {port: {"combinational_sink_ports": ends} for port, ends in passed.items()}
+    _model(models, "sum", inputs, {"cout": {}, "sumout": {}})
+    for name, _, _ in LUT_RAM.values():
+        read = {port: {"combinational_sink_ports": "do"} for port in LUT_RAM_READ}
+        inputs = {port: {"clock": "clk"} | read.get(port, {}) for port in LUT_RAM_SETUP} | {"a": read["a"]}
+        _model(models, name, inputs | {"clk": {"is_clock": "1"}}, {"do": {}})
+
+
+def _model(models: ET.Element, name: str, inputs: Ports, outputs: Ports) -> None:
+    model = ET.SubElement(models, "model", name=name)
+    for tag, ports in (("input_ports", inputs), ("output_ports", outputs)):
+        group = ET.SubElement(model, tag)
+        for port, attributes in ports.items():
+            ET.SubElement(group, "port", dict(attributes), name=port)
 
 
 def _registers(root: ET.Element) -> None:
@@ -102,11 +151,61 @@ def _registers(root: ET.Element) -> None:
             ET.SubElement(outer, "direct", name=f"{port}{place}", input=near, output=far)
 
 
-def _carry(root: ET.Element) -> None:
-    """Vivado's reports give 0.114 ns from CI to CO[3] of a CARRY4; there it is the delay of each bit."""
-    for delay in root.iter("delay_constant"):
-        if (delay.get("in_port"), delay.get("out_port")) == ("adder.cin", "adder.cout"):
-            delay.attrib |= {"max": "2.85e-11", "min": "0.975e-11"}
+def _slice(root: ET.Element) -> ET.Element:
+    return _named(_named(_child(root, "complexblocklist"), "CLB"), "SLICE_L")
+
+
+def _sum(root: ET.Element) -> None:
+    """Instead of the adder behind a LUT, of which the LUT then is no part."""
+    element = _named(_child(_slice(root), "mode"), "fle")
+    element.remove(_named(element.iterfind("pb_type"), "adder"))
+    lut = _named(element, "ALUT")
+    for tag, name in (("input", "X"), ("input", "cin"), ("output", "cout"), ("output", "sum")):
+        lut.insert(0, ET.Element(tag, name=name, num_pins="1"))
+    mode = ET.fromstring(SUM_MODE)
+    for (start, end), delay in SUM_DELAYS.items():
+        ends = {"in_port": f"sum.{start}", "out_port": f"sum.{end}"}
+        ET.SubElement(_child(mode, "pb_type"), "delay_constant", ends, max=str(delay))
+    lut.append(mode)
+    wires = _child(element, "interconnect")
+    for name in ("a", "adderBin"):
+        wires.remove(_named(wires, name))
+    ET.SubElement(wires, "direct", name="x", input="fle.inX", output="ALUT.X")
+    for wire in wires.iter():
+        for key, value in wire.attrib.items():
+            value = value.replace("adder.sumout", "ALUT.sum")
+            wire.set(key, value.replace("adder.", "ALUT."))
+
+
+def _lut_ram(root: ET.Element) -> None:
+    """Three LUTs of a slice with address and data at their inputs, and one for the written address."""
+    for model, address, data in LUT_RAM.values():
+        mode = ET.SubElement(_slice(root), "mode", name=model)
+        cell = ET.SubElement(mode, "pb_type", name=model, num_pb="1", blif_model=f".subckt {model}")
+        wires = ET.SubElement(mode, "interconnect")
+        ET.SubElement(cell, "clock", name="clk", num_pins="1")
+        for port, width in {"a": 3 * address, "wa": address, "di": 3 * data, "we": 1}.items():
+            ET.SubElement(cell, "input", name=port, num_pins=str(width))
+        ET.SubElement(cell, "output", name="do", num_pins=str(3 * data))
+        for port, setup in LUT_RAM_SETUP.items():
+            ET.SubElement(cell, "T_setup", clock="clk", port=f"{model}.{port}", value=setup)
+        ET.SubElement(cell, "T_clock_to_Q", clock="clk", port=f"{model}.we", max=LUT_RAM_CLOCK)
+        for port, delay in LUT_RAM_READ.items():
+            ends = {"in_port": f"{model}.{port}", "out_port": f"{model}.do"}
+            ET.SubElement(cell, "delay_constant", ends, max=delay)
+        for lut in range(4):
+            first = 7 * lut
+            name = f"{model}.wa" if lut == 3 else f"{model}.a[{address * (lut + 1) - 1}:{address * lut}]"
+            start = f"SLICE_L.I[{first + address - 1}:{first}]"
+            ET.SubElement(wires, "complete", name=f"a{lut}", input=start, output=name)
+            for bit in range(data if lut < 3 else 0):
+                place = data * lut + bit
+                pins = {"input": f"SLICE_L.I[{first + 7 - data + bit}]", "output": f"{model}.di[{place}]"}
+                ET.SubElement(wires, "direct", pins, name=f"di{place}")
+                pins = {"input": f"{model}.do[{place}]", "output": f"SLICE_L.O[{3 * lut + 1 - bit}]"}
+                ET.SubElement(wires, "direct", pins, name=f"do{place}")
+        ET.SubElement(wires, "direct", name="we", input="SLICE_L.CE", output=f"{model}.we")
+        ET.SubElement(wires, "complete", name="clk", input="SLICE_L.CLK", output=f"{model}.clk")
 
 
 def _block_ram(root: ET.Element) -> None:

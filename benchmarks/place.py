@@ -52,7 +52,17 @@ def place(design: Design, architecture: str, vpr: str, folder: Path) -> None:
         synthesize(folder / "rtl", design.name, folder)
     (folder / "top.blif").write_text(blif(flat_module(netlist, design.name)))
     (folder / "top.sdc").write_text("create_clock -period 0 clk\n")
-    command = [vpr, "arch.xml", "top.blif", "--device", NAME, "--sdc_file", "top.sdc"]
+    command = [
+        vpr,
+        "arch.xml",
+        "top.blif",
+        "--circuit_format",
+        "eblif",
+        "--device",
+        NAME,
+        "--sdc_file",
+        "top.sdc",
+    ]
     command += ["--route_chan_width", str(CHANNEL_WIDTH)]
     for option, value in DENSE.items():
         command += [f"--{option}", value]
@@ -68,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.place", description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("--fps", type=float, help="left out, as fast as the board allows")
+    parser.add_argument("--clock", type=float, help="in MHz, of the plan; the board's default if left out")
     parser.add_argument("--arch", type=Path, required=True, help="7series_BRAM_DSP_carry.xml")
     parser.add_argument("--folder", type=Path, default=Path("place"))
     arguments = parser.parse_args()
@@ -77,7 +88,7 @@ def main() -> None:
     if not arguments.arch.is_file():
         parser.error(f"{arguments.arch}: no such file; it is part of VTR, as vpr is")
     architecture = chip(arguments.arch.read_text())
-    design = compile(arguments.model, fps=arguments.fps)
+    design = compile(arguments.model, fps=arguments.fps, clock_mhz=arguments.clock)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     place(design, architecture, vpr, arguments.folder.resolve())
 
