@@ -22,16 +22,22 @@ from bnn2fpga.tools.call import call
 from bnn2fpga.tools.yosys import find_yosys, synthesize
 
 CELLS = "read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v; blackbox =A:whitebox"
-CHANNEL_WIDTH = 190
-"""Of the chip, for which alone the model is made."""
-DENSE = {
+OPTIONS = {
+    "circuit_format": "eblif",
+    "device": NAME,
+    "sdc_file": "top.sdc",
+    "route_chan_width": "190",
     "cluster_router_hot_start": "on",
+}
+"""The channels' width is the chip's, for which alone the model is made. A hot start keeps the routes in a CLB
+that still hold, which takes half the time."""
+DENSE = {
     "allow_unrelated_clustering": "on",
     "target_ext_pin_util": "CLB:0.9,0.8",
     "appack_max_dist_th": "CLB:0.2,30",
     "appack_unrelated_clustering_args": "CLB:15,30",
 }
-"""Of packing, for full chips: CLBs are filled up, and their routes that still hold kept between tries."""
+"""More for a full chip: what has nothing in common shares a CLB, from farther away, with most pins used."""
 
 
 def flat_module(netlist: Path, name: str) -> dict[str, Any]:
@@ -43,7 +49,7 @@ def flat_module(netlist: Path, name: str) -> dict[str, Any]:
     return modules[name]
 
 
-def place(design: Design, architecture: str, vpr: str, folder: Path) -> None:
+def place(design: Design, architecture: str, vpr: str, dense: bool, folder: Path) -> None:
     """Synthesis, place and route in `folder`; a synthesis that is there is not repeated."""
     (folder / "arch.xml").write_text(architecture)
     netlist = folder / "netlist.v"
@@ -52,19 +58,8 @@ def place(design: Design, architecture: str, vpr: str, folder: Path) -> None:
         synthesize(folder / "rtl", design.name, folder)
     (folder / "top.blif").write_text(blif(flat_module(netlist, design.name)))
     (folder / "top.sdc").write_text("create_clock -period 0 clk\n")
-    command = [
-        vpr,
-        "arch.xml",
-        "top.blif",
-        "--circuit_format",
-        "eblif",
-        "--device",
-        NAME,
-        "--sdc_file",
-        "top.sdc",
-    ]
-    command += ["--route_chan_width", str(CHANNEL_WIDTH)]
-    for option, value in DENSE.items():
+    command = [vpr, "arch.xml", "top.blif"]
+    for option, value in (OPTIONS | DENSE if dense else OPTIONS).items():
         command += [f"--{option}", value]
     for what in ("dangling_primary_ios", "dangling_nets", "dangling_blocks", "constant_primary_outputs"):
         command += [f"--sweep_{what}", "off"]
@@ -79,6 +74,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--fps", type=float, help="left out, as fast as the board allows")
     parser.add_argument("--clock", type=float, help="in MHz, of the plan; the board's default if left out")
+    parser.add_argument("--dense", action="store_true", help="for a full chip; slower, also in its clock")
     parser.add_argument("--arch", type=Path, required=True, help="7series_BRAM_DSP_carry.xml")
     parser.add_argument("--folder", type=Path, default=Path("place"))
     arguments = parser.parse_args()
@@ -90,7 +86,7 @@ def main() -> None:
     architecture = chip(arguments.arch.read_text())
     design = compile(arguments.model, fps=arguments.fps, clock_mhz=arguments.clock)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    place(design, architecture, vpr, arguments.folder.resolve())
+    place(design, architecture, vpr, arguments.dense, arguments.folder.resolve())
 
 
 if __name__ == "__main__":

@@ -67,7 +67,10 @@ class IntType:
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= 32:
-            raise BuildError(f"an integer type of {self.bits} bits is not supported; legal: 1 to 32")
+            way_out = (
+                "; quantize to fewer bits in front of it, or take fewer trunk_bits" if self.bits > 32 else ""
+            )
+            raise BuildError(f"an integer type of {self.bits} bits is not supported; legal: 1 to 32{way_out}")
         if self.bipolar and (self.bits != 1 or self.signed or self.narrow):
             raise BuildError("a bipolar type has one bit and no other property")
 
