@@ -23,6 +23,16 @@ BLOCK_RAM = {"RAMB36E1": ("ramb36", 16, 72), "RAMB18E1": ("ramb18", 14, 36)}
 """Model, bits of each of two addresses, bits of data."""
 
 
+def lut_ram_inputs(address: int, data: int) -> dict[str, int]:
+    """All inputs but the clock, with their bits."""
+    return {"a": 3 * address, "wa": address, "di": 3 * data, "we": 1}
+
+
+def block_ram_inputs(address: int, data: int) -> dict[str, int]:
+    """All inputs but the clock, with their bits."""
+    return {"a1": address, "a2": address, "di": data, "en": 2, "we": 1}
+
+
 @dataclass(frozen=True)
 class _Lut:
     inputs: tuple[str, ...]
@@ -117,7 +127,7 @@ def blif(module: Mapping[str, Any]) -> str:
     outputs: dict[str, Bit] = {}
     for name, port in module["ports"].items():
         bits = port["bits"]
-        names = [name] if len(bits) == 1 else _bus(name, len(bits))
+        names = _bus(name, len(bits))
         if port["direction"] == "input":
             writer.inputs |= dict(zip(bits, names, strict=True))
         else:
@@ -275,11 +285,9 @@ def _text(writer: _Writer, outputs: list[str]) -> Iterator[str]:
     yield from _black_box("fdre", ["C", "D", "CE", "R"], ["Q"])
     yield from _black_box("sum", [*_bus("in", 6), "x", "cin"], ["cout", "sumout"])
     for model, address, data in LUT_RAM.values():
-        ports = [*_bus("a", 3 * address), *_bus("wa", address), *_bus("di", 3 * data), "we", "clk"]
-        yield from _black_box(model, ports, _bus("do", 3 * data))
+        yield from _memory(model, lut_ram_inputs(address, data), 3 * data)
     for model, address, data in BLOCK_RAM.values():
-        ports = [*_bus("a1", address), *_bus("a2", address), *_bus("di", data), *_bus("en", 2), "we", "clk"]
-        yield from _black_box(model, ports, _bus("do", data))
+        yield from _memory(model, block_ram_inputs(address, data), data)
 
 
 def _sum(writer: _Writer, bit: _Sum, luts: dict[str, _Lut], uses: Counter[str]) -> None:
@@ -309,7 +317,12 @@ def _sum(writer: _Writer, bit: _Sum, luts: dict[str, _Lut], uses: Counter[str]) 
 
 
 def _bus(name: str, width: int) -> list[str]:
-    return [f"{name}[{place}]" for place in range(width)]
+    return [name] if width == 1 else [f"{name}[{place}]" for place in range(width)]
+
+
+def _memory(model: str, inputs: Mapping[str, int], data: int) -> Iterator[str]:
+    pins = [pin for name, width in inputs.items() for pin in _bus(name, width)]
+    yield from _black_box(model, [*pins, "clk"], _bus("do", data))
 
 
 def _black_box(name: str, inputs: list[str], outputs: list[str]) -> Iterator[str]:

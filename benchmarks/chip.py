@@ -15,7 +15,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 
-from benchmarks.blif import BLOCK_RAM, LUT_RAM
+from benchmarks.blif import BLOCK_RAM, LUT_RAM, block_ram_inputs, lut_ram_inputs
 
 Ports = Mapping[str, Mapping[str, str]]
 """Attributes of each port."""
@@ -182,14 +182,8 @@ def _lut_ram(root: ET.Element) -> None:
     """Three LUTs of a slice with address and data at their inputs, and one for the written address."""
     for model, address, data in LUT_RAM.values():
         mode = ET.SubElement(_slice(root), "mode", name=model)
-        cell = ET.SubElement(mode, "pb_type", name=model, num_pb="1", blif_model=f".subckt {model}")
+        cell = _memory(mode, model, 1, lut_ram_inputs(address, data), 3 * data, LUT_RAM_SETUP)
         wires = ET.SubElement(mode, "interconnect")
-        ET.SubElement(cell, "clock", name="clk", num_pins="1")
-        for port, width in {"a": 3 * address, "wa": address, "di": 3 * data, "we": 1}.items():
-            ET.SubElement(cell, "input", name=port, num_pins=str(width))
-        ET.SubElement(cell, "output", name="do", num_pins=str(3 * data))
-        for port, setup in LUT_RAM_SETUP.items():
-            ET.SubElement(cell, "T_setup", clock="clk", port=f"{model}.{port}", value=setup)
         ET.SubElement(cell, "T_clock_to_Q", clock="clk", port=f"{model}.we", max=LUT_RAM_CLOCK)
         for port, delay in LUT_RAM_READ.items():
             ends = {"in_port": f"{model}.{port}", "out_port": f"{model}.do"}
@@ -222,22 +216,31 @@ def _block_ram(root: ET.Element) -> None:
         ET.SubElement(memory, tag, name=name, num_pins=str(pins))
     for count, (model, address, data) in enumerate(BLOCK_RAM.values(), 1):
         mode = ET.SubElement(memory, "mode", name=model)
-        cell = ET.SubElement(mode, "pb_type", name=model, num_pb=str(count), blif_model=f".subckt {model}")
+        inputs = block_ram_inputs(address, data)
+        cell = _memory(mode, model, count, inputs, data, BLOCK_RAM_SETUP)
         wires = ET.SubElement(mode, "interconnect")
-        widths = {"a1": address, "a2": address, "di": data, "en": 2, "we": 1, "do": data}
-        ET.SubElement(cell, "clock", name="clk", num_pins="1")
-        for port, setup in BLOCK_RAM_SETUP.items():
-            ET.SubElement(cell, "input", name=port, num_pins=str(widths[port]))
-            ET.SubElement(cell, "T_setup", clock="clk", port=f"{model}.{port}", value=setup)
-        ET.SubElement(cell, "output", name="do", num_pins=str(data))
         ET.SubElement(cell, "T_clock_to_Q", clock="clk", port=f"{model}.do", max="2.454e-9", min="2.04e-10")
         for place in range(count):
             one = f"{model}[{place}:{place}]"
-            for port, width in widths.items():
+            for port, width in (inputs | {"do": data}).items():
                 ends = [f"memory.{port}[{width * (place + 1) - 1}:{width * place}]", f"{one}.{port}"]
                 start, end = ends if port != "do" else ends[::-1]
                 ET.SubElement(wires, "direct", name=f"{port}{place}", input=start, output=end)
             ET.SubElement(wires, "direct", name=f"clk{place}", input="memory.clk", output=f"{one}.clk")
+
+
+def _memory(
+    mode: ET.Element, model: str, count: int, inputs: Mapping[str, int], data: int, setup: Mapping[str, str]
+) -> ET.Element:
+    """The cell of a mode, its output still without a delay."""
+    cell = ET.SubElement(mode, "pb_type", name=model, num_pb=str(count), blif_model=f".subckt {model}")
+    ET.SubElement(cell, "clock", name="clk", num_pins="1")
+    for port, width in inputs.items():
+        ET.SubElement(cell, "input", name=port, num_pins=str(width))
+    ET.SubElement(cell, "output", name="do", num_pins=str(data))
+    for port, needed in setup.items():
+        ET.SubElement(cell, "T_setup", clock="clk", port=f"{model}.{port}", value=needed)
+    return cell
 
 
 def _layout(root: ET.Element) -> None:
