@@ -37,7 +37,7 @@ TAUGHT = {"teacher": Path("fracbnn-0")}
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {}, 2),
-    "fracbnn, no weight standardization": ({"model": "fracbnn"}, {"standardized": False}, 2),
+    "fracbnn, weight standardization": ({"model": "fracbnn"}, {"standardized": True}, 2),
     "fracbnn, slopes from 1/32": ({"model": "fracbnn"}, {"slope": 1 / 32}, 1),
     "fracbnn, gradient clipping": ({"model": "fracbnn", "clip": FREE["clip"]}, {}, 1),
     "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),

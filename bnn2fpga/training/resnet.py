@@ -85,12 +85,13 @@ class FracResNet(nn.Module):  # type: ignore[misc]
     times `width` channels; 6 half blocks make it a ResNet-20.
     The trunk's variance grows by alpha^2 with every half block (Brock et al., arXiv 2101.08692), which beta,
     its expected standard deviation, takes back in front of the next activation; both are folded into
-    thresholds. With `folded_norm` batch norm trains the sums of each convolution, of which a scale and
-    a shift on a grid are left. `centred` convolutions take what the mean of their inputs adds to their sums
-    back out of them; by default they are where nothing else centres the sums. `tracked`, the default without
-    batch norm, divides the inputs of activations by their running deviations, takes running means out of
-    the outputs of RPReLU, and passes gradients on along the trunk as batch norm does; all of it ends in
-    thresholds and shifts. `slope` is where those of RPReLU begin, 1/4 with batch norm and 1/32 without.
+    thresholds. Weights are `standardized` by default where there is no batch norm; FracBNN's are not. With
+    `folded_norm` batch norm trains the sums of each convolution, of which a scale and a shift on a grid are
+    left. `centred` convolutions take what the mean of their inputs adds to their sums back out of them; by
+    default they are where nothing else centres the sums. `tracked`, the default without batch norm, divides
+    the inputs of activations by their running deviations, takes running means out of the outputs of RPReLU,
+    and passes gradients on along the trunk as batch norm does; all of it ends in thresholds and shifts.
+    `slope` is where those of RPReLU begin, 1/4 with batch norm and 1/32 without.
     Without batch norm the scales of the sums have `scale_terms` powers of two: one takes less logic, two are
     more accurate. alpha = 1/4 (a shift, as in A&B BNN, arXiv 2403.03739) is for deeper networks or longer
     trainings: in ours, of up to eight epochs, 1 was always better.
@@ -106,7 +107,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
         levels: int = 32,
         alpha: float = 1.0,
         fraction_bits: int = 6,
-        standardized: bool = True,
+        standardized: bool | None = None,
         folded_norm: bool = False,
         centred: bool | None = None,
         tracked: bool | None = None,
@@ -125,7 +126,7 @@ class FracResNet(nn.Module):  # type: ignore[misc]
             width,
             3,
             padding=1,
-            standardized=standardized,
+            standardized=style.standardized,
             output_scale=scale,
             folded_norm=folded_norm,
             centred=style.centred,
@@ -157,7 +158,7 @@ def _style(
     norm: bool,
     alpha: float,
     fraction_bits: int,
-    standardized: bool,
+    standardized: bool | None,
     folded_norm: bool,
     centred: bool | None,
     tracked: bool | None,
@@ -174,6 +175,8 @@ def _style(
         raise ConfigError("folded_norm centres the sums already; leave centred out")
     if norm and tracked:
         raise ConfigError("tracked is for networks without batch norms of their own: wsfracbnn")
+    if standardized is None:
+        standardized = not norm
     if centred is None:
         centred = not (norm or folded_norm)
     if tracked is None:

@@ -14,7 +14,7 @@ from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.fractional import AsNormed, FractionalConv2d, OnGrid, RPReLU, Thermometer
 from bnn2fpga.training.layers import SHIFT_GRID, standardize
 from bnn2fpga.training.models import build_model
-from bnn2fpga.training.trainer import train
+from bnn2fpga.training.trainer import binary_layers, train
 from tests.training.images import stripes
 
 SMALL = {"width": 2, "halves": 2, "levels": 8}
@@ -220,6 +220,20 @@ def test_with_batch_norm_the_trunk_is_rounded() -> None:
     assert ladder.ok and sum(level.tolerated for level in ladder.levels) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "parameters", "standardized"),
+    [("fracbnn", {}, False), ("fracbnn", {"standardized": True}, True), ("wsfracbnn", {}, True)],
+)
+def test_published_weights_keep_their_mean(
+    model: str, parameters: dict[str, bool], standardized: bool
+) -> None:
+    """FracBNN's bits are the signs of its weights, WSFracBNN's those of the distances to their mean."""
+    for layer in binary_layers(made(model, **parameters)):
+        mean = layer.weight.mean((1, 2, 3), keepdim=True)
+        assert mean.abs().min() > 0
+        assert torch.equal(layer.folded_weight > 0, layer.weight >= (mean if standardized else 0))
+
+
 def test_kernels_of_the_network() -> None:
     design = compile(made("wsfracbnn"), example_input=torch.zeros(1, *SHAPE))
     kinds = [type(node.kernel).__name__ for node in design.nodes]
@@ -232,6 +246,7 @@ def test_kernels_of_the_network() -> None:
     ("model", "parameters", "changes"),
     [
         ("fracbnn", {}, {}),
+        ("fracbnn", {"standardized": True}, {}),
         ("fracbnn", {}, {"float_epochs": 3}),
         ("wsfracbnn", {}, {}),
         ("wsfracbnn", {}, {"float_epochs": 3}),
