@@ -32,14 +32,14 @@ BASE: dict[str, Any] = {
     "settle": 12_800,
 }
 FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.001, "calibrate": 512}
-TAUGHT = {"teacher": Path("fracbnn-0")}
-"""By the first network with batch norm, in the folder of the runs."""
+NORMED = "fracbnn, weight standardization"
+TAUGHT = {"teacher": Path(f"{NORMED}-0")}
+"""By the first network with both, in the folder of the runs."""
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {}, 2),
-    "fracbnn, weight standardization": ({"model": "fracbnn"}, {"standardized": True}, 2),
-    "fracbnn, slopes from 1/32": ({"model": "fracbnn"}, {"slope": 1 / 32}, 1),
-    "fracbnn, gradient clipping": ({"model": "fracbnn", "clip": FREE["clip"]}, {}, 1),
+    NORMED: ({"model": "fracbnn"}, {"standardized": True}, 2),
+    f"{NORMED}, slopes from 1/32": ({"model": "fracbnn"}, {"standardized": True, "slope": 1 / 32}, 1),
     "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),
     "wsfracbnn, taught": (FREE | TAUGHT, {}, 2),
     "wsfracbnn, not tracked": (FREE, {"tracked": False, "slope": 1 / 4}, 2),
