@@ -34,12 +34,17 @@ BASE: dict[str, Any] = {
 FREE: dict[str, Any] = {"model": "wsfracbnn", "clip": 0.001, "calibrate": 512}
 NORMED = "fracbnn, weight standardization"
 TAUGHT = {"teacher": Path(f"{NORMED}-0")}
-"""By the first network with both, in the folder of the runs."""
+"""By the first network with batch norm and weight standardization, in the folder of the runs."""
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "fracbnn": ({"model": "fracbnn"}, {}, 2),
     "wsfracbnn": (FREE, {}, 2),
     NORMED: ({"model": "fracbnn"}, {"standardized": True}, 2),
     f"{NORMED}, slopes from 1/32": ({"model": "fracbnn"}, {"standardized": True, "slope": 1 / 32}, 1),
+    f"{NORMED}, gradient clipping": (
+        {"model": "fracbnn", "clip": FREE["clip"]},
+        {"standardized": True},
+        1,
+    ),
     "fracbnn, taught": ({"model": "fracbnn"} | TAUGHT, {}, 2),
     "wsfracbnn, taught": (FREE | TAUGHT, {}, 2),
     "wsfracbnn, not tracked": (FREE, {"tracked": False, "slope": 1 / 4}, 2),
