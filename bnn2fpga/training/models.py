@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -100,11 +101,18 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 BASELINES = {"wsfracbnn": "fracbnn"}
 """What a network is compared with."""
 
+GIVEN = ("shape", "classes", "norm")
+"""What follows from the images and the network's name, so that no configuration may say it."""
+
 
 def build_model(name: str, shape: Shape, classes: int, parameters: Mapping[str, Any]) -> nn.Module:
     """The network `name` for images of `shape`; a ConfigError for an unknown name or parameter."""
     if name not in MODELS:
         raise ConfigError(f"model {name!r} is not known; legal: {', '.join(sorted(MODELS))}")
+    legal = [parameter for parameter in signature(MODELS[name]).parameters if parameter not in GIVEN]
+    for parameter in parameters:
+        if parameter not in legal:
+            raise ConfigError(f"model {name}: no parameter {parameter!r}; legal: {', '.join(legal)}")
     try:
         return MODELS[name](shape, classes, **parameters)
     except TypeError as error:

@@ -173,7 +173,11 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("changes", "message"),
     [
         ({"model": "resnet50"}, "model 'resnet50' is not known; legal: convnet, fracbnn, mlp, wsfracbnn"),
-        ({"parameters": {"width": 3}}, "model mlp: .*unexpected keyword argument 'width'"),
+        ({"parameters": {"width": 3}}, "model mlp: no parameter 'width'; legal: hidden, standardized"),
+        (
+            {"model": "fracbnn", "parameters": {"norm": False}},
+            "model fracbnn: no parameter 'norm'; legal: width,",
+        ),
         ({"batch": 65}, "batch=65 is more than the 64 training images"),
         ({"teacher": "absent"}, r"absent/checkpoint\.pt: no such file; train that network first"),
         (
