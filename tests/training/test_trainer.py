@@ -26,6 +26,7 @@ from bnn2fpga.training.trainer import (
     Callbacks,
     Epoch,
     Step,
+    accuracy_of,
     augmented,
     binary_layers,
     evaluate_quickly,
@@ -358,15 +359,31 @@ def test_configurations_make_two_steps(tmp_path: Path, name: str) -> None:
     assert len(epochs) == 2 and np.isfinite(epochs[-1].loss)
 
 
+def train_in_two_processes(config: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "bnn2fpga"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "train", config, "-o", folder], check=True, env=environment)
+
+
 @pytest.mark.slow
 def test_two_processes_train_the_same_network(tmp_path: Path) -> None:
     """Under torchrun each process has half of every batch; the averaged gradients are those of one."""
     config = write_config(tmp_path, RUN)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "bnn2fpga"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "train", config, "-o", tmp_path / "two"], check=True, env=environment)
+    train_in_two_processes(config, tmp_path / "two")
     data = stripes()
     train(read_train_config(config), data, tmp_path / "one")
     one, two = (load_network(tmp_path / name, data).state_dict() for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_follow_running_means(tmp_path: Path) -> None:
+    """Each sees half of a batch, so the means are not those of one process; the network learns anyway."""
+    run = 'model = "wsfracbnn"\ndata = "data.npz"\nepochs = 4\nfloat_epochs = 1\nbatch = 16\n'
+    measured = "learning_rate = 1e-2\nclip = 0.001\ncalibrate = 64\nsettle = 64\n"
+    config = write_config(tmp_path, f"{run}{measured}parameters = {{ width = 4, halves = 1 }}\n")
+    train_in_two_processes(config, tmp_path / "two")
+    data = stripes()
+    net = load_network(tmp_path / "two", data)
+    assert accuracy_of(net, data.test_images, data.test_labels) > 0.9
