@@ -36,8 +36,8 @@ NORMED = "fracbnn, weight standardization"
 TAUGHT = {"teacher": Path(f"{NORMED}-0")}
 """By the first network with batch norm and weight standardization, in the folder of the runs."""
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
-    "fracbnn": ({"model": "fracbnn"}, {}, 2),
-    "wsfracbnn": (FREE, {}, 2),
+    "fracbnn": ({"model": "fracbnn"}, {}, 4),
+    "wsfracbnn": (FREE, {}, 4),
     NORMED: ({"model": "fracbnn"}, {"standardized": True}, 2),
     f"{NORMED}, slopes from 1/32": ({"model": "fracbnn"}, {"standardized": True, "slope": 1 / 32}, 1),
     f"{NORMED}, gradient clipping": (
