@@ -25,15 +25,16 @@ import numpy.typing as npt
 from rich.progress import track
 from scipy.optimize import least_squares
 
-from bnn2fpga.area import FITTED, LUT_DEPTH, fifo_parts
-from bnn2fpga.codegen import render
-from bnn2fpga.ir import Design
-from bnn2fpga.kernel import Kernel
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.passes.widths import converters, without_converters
-from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.circuits.memory import LUT_DEPTH, fifo_parts
+from bnn2fpga.circuits.resources import FITTED
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.files.project import Project
+from bnn2fpga.files.templates import render
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
+from bnn2fpga.planning.folding.widths import converters, without_converters
 from bnn2fpga.tools.yosys import synthesize
 from tests.contract import side_by_side
 from tests.rtl.cases import contracts

@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.blif import blif
 from benchmarks.chip import NAME, chip
 from bnn2fpga import compile
-from bnn2fpga.ir import Design
-from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design
 from bnn2fpga.tools.call import call
 from bnn2fpga.tools.yosys import find_yosys, synthesize
 

@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bnn2fpga.host import IntegerHost
-from bnn2fpga.ir import BIPOLAR, Design, Edge, Node, Port
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design, Edge, Node, Port
+from bnn2fpga.design.host import IntegerHost
+from bnn2fpga.design.integers import BIPOLAR
+from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.steps import Steps
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.simulation.rtl import RtlSimulator
 from bnn2fpga.tools.yosys import synthesize
 
 FRAMES = 2000

@@ -1,9 +1,11 @@
 """bnn2fpga: binary neural networks as verified streaming accelerators for FPGAs."""
 
-from bnn2fpga.compiler import compile
+from bnn2fpga.backends.hls import write_hls
+from bnn2fpga.build.compile import compile
+from bnn2fpga.build.deployment import rebuild
+from bnn2fpga.build.verify import Ladder, verify
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import Design
-from bnn2fpga.verify import Ladder, verify
 
 __version__ = "0.1.0"
-__all__ = ["BuildError", "Design", "Ladder", "compile", "verify"]
+__all__ = ["BuildError", "Design", "Ladder", "compile", "rebuild", "verify", "write_hls"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnn2fpga.ir import Design, Edge
-from bnn2fpga.timing import processes, through
+from bnn2fpga.design.graph import Design, Edge
+from bnn2fpga.planning.timing.schedule import processes, through
 
 FRAMES = 6
 

@@ -16,19 +16,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design, Edge, Node, Port
+from bnn2fpga.design.host import IntegerHost
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Layer
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.host import IntegerHost
-from bnn2fpga.ir import BIPOLAR, TERNARY, Design, Edge, Ints, IntType, Node, Port, Stream
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.files.project import Project
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.stream_fork import StreamFork
-from bnn2fpga.layers import Layer
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.steps import Steps
-from bnn2fpga.tools.gcc import CppSimulator
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.simulation.cpp import CppSimulator
+from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.rtl.runtime import runtime
 
 FOLDINGS = 6

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnn2fpga.ir import BIPOLAR, Design, IntType, Node, Port, Stream
+from bnn2fpga.design.graph import Design, Node, Port
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Concat, Copies, Dot, Layer, Map, Sum, WindowMax, Windows, WindowSum
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Concat, Copies, Dot, Layer, Map, Sum, WindowMax, Windows, WindowSum
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.passes.widths import refold
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
+from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from tests.contract import random_steps, random_values
 from tests.kernels.designs import connect
 

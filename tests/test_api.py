@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import bnn2fpga
-from bnn2fpga.dataset import fit_frames, load_dataset
+from bnn2fpga.build.dataset import fit_frames, load_dataset
+from bnn2fpga.build.verify import Difference, compare_integers, compare_outputs
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.frontend import load
-from bnn2fpga.verify import Difference, compare_integers, compare_outputs
 from tests.models import SHAPE, random_data, small_net, small_onnx
 
 
@@ -54,17 +54,17 @@ def test_integer_core_is_what_runs_between_encode_and_decode(tmp_path: Path, ima
 
 def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     design = bnn2fpga.compile(small_onnx(tmp_path))
-    folder = design.write(tmp_path / "hls")
+    folder = bnn2fpga.write_hls(design, tmp_path / "hls")
     assert (folder / "top.cpp").exists() and (folder / "vitis_hls.tcl").exists()
     with pytest.raises(bnn2fpga.BuildError, match="is in use; choose a new or an empty folder"):
-        design.write(folder)
+        bnn2fpga.write_hls(design, folder)
 
     def full(*_: object, **__: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(bnn2fpga.BuildError, match="No space left on device; choose another folder"):
-        design.write(tmp_path / "second")
+        bnn2fpga.write_hls(design, tmp_path / "second")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hls", "small.onnx"]
 
 

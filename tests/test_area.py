@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.area import fit, unseen
-from bnn2fpga.area import FITTED, LUT_DEPTH, Memory, Resources, fifo, fits, fitted, ram, rom, usual_path
-from bnn2fpga.codegen import render
+from bnn2fpga.circuits.memory import LUT_DEPTH, Memory, fifo, ram, rom
+from bnn2fpga.circuits.resources import FITTED, Resources, fits, fitted, usual_path
+from bnn2fpga.files.templates import render
 from bnn2fpga.kernels import all_kernels
 from bnn2fpga.tools.yosys import synthesize
 

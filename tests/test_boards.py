@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bnn2fpga import resources_path
-from bnn2fpga.boards import Board, board_names, load_board
+from bnn2fpga.boards.board import Board, board_names, load_board
 from bnn2fpga.errors import BuildError, ConfigError
-from bnn2fpga.resources_path import DataKind, data_folder
+from bnn2fpga.files import package_data as resources_path
+from bnn2fpga.files.package_data import DataKind, data_folder
 
 GOOD = """\
 name = "mine"

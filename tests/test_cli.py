@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bnn2fpga import __version__
-from bnn2fpga.rtl.popcount import Popcount
+from bnn2fpga.backends import rtl, rtl_cells
 from tests.conftest import Run
 from tests.models import float_onnx, random_data, resize_onnx, small_onnx, text_file, truncated_onnx
 
@@ -215,8 +215,8 @@ def test_levels_that_differ_are_exit_code_4(run: Run, tmp_path: Path) -> None:
 
 def test_rtl_that_differs_is_exit_code_4(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A popcount that counts the lanes that differ."""
-    text = Popcount.render
-    monkeypatch.setattr(Popcount, "render", lambda *args: text(*args).replace("= ~(x ^ w)", "= (x ^ w)"))
+    text = rtl_cells.popcount_text
+    monkeypatch.setattr(rtl, "popcount_text", lambda *args: text(*args).replace("= ~(x ^ w)", "= (x ^ w)"))
     code, out, err = run("verify", small_onnx(tmp_path))
     assert code == 4 and "RTL differs from numpy" in err and out.count("first difference") == 1
 

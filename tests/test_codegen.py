@@ -16,18 +16,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from bnn2fpga import codegen
-from bnn2fpga.codegen import RESERVED, c_name, hls_project, render
+from bnn2fpga.backends import hls as codegen
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.design.graph import Design, Node, Port
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Copies
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, ToolError
-from bnn2fpga.ir import BIPOLAR, Design, IntType, Node, Port, Stream
+from bnn2fpga.files.identifiers import RESERVED, c_name
+from bnn2fpga.files.project import Project
+from bnn2fpga.files.templates import render
 from bnn2fpga.kernels.stream_fork import StreamFork
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.layers import Copies
-from bnn2fpga.passes.widths import refold
-from bnn2fpga.project import Project
-from bnn2fpga.steps import Steps
+from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.tools import gcc
-from bnn2fpga.tools.gcc import CppSimulator
 from tests.contract import random_values
 from tests.kernels.designs import chain, connect, conv_net, forked, frames_for
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from bnn2fpga.dataflow_layout import end_name, lay_out
-from bnn2fpga.dataflow_plot import dataflow_svg, stream_label
-from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.report import describe
+from bnn2fpga.build.facts import describe
+from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.report.dataflow_layout import end_name, lay_out
+from bnn2fpga.report.dataflow_plot import dataflow_svg, stream_label
 from tests.networks.shared import shared_file
 from tests.random_designs import random_design
 from tests.test_codegen import tiny

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn2fpga.resources_path import data_folder
+from bnn2fpga.files.package_data import data_folder
 
 ROOT = data_folder("boards").parent
 ENTRY = ROOT / "bnn2fpga/entry.sh"

@@ -22,12 +22,12 @@ from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.boards import load_board
+from bnn2fpga.boards.board import load_board
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.explore import Progress, Space, explore
-from bnn2fpga.ir import Design
-from bnn2fpga.points import Point, Result, Task, evaluate, front
-from bnn2fpga.pool import Evaluate, _evaluate, _pack, open_pool
+from bnn2fpga.planning.exploration.explore import Progress, Space, explore
+from bnn2fpga.planning.exploration.points import Point, Result, Task, evaluate, front
+from bnn2fpga.planning.exploration.workers import Evaluate, _evaluate, _pack, open_pool
 from tests.conftest import Run
 from tests.kernels.designs import conv_net
 from tests.models import small_onnx

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import tests.kernels
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.errors import ToolError
-from bnn2fpga.ir import Design, Ints
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.files.project import Project
 from bnn2fpga.kernels import all_kernels
-from bnn2fpga.project import Project
-from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.simulation.cpp import CppSimulator
 from tests.canonical import faults
 from tests.contract import KernelContract, side_by_side
 from tests.kernels.designs import conv_net, dense_net, forked, frames_for, outputs_of

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga import ir
+from bnn2fpga.design import graph as ir
+from bnn2fpga.design.folding import divisors
+from bnn2fpga.design.graph import Design, Edge, Node, Port
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import BIPOLAR, TERNARY, Design, Edge, IntType, Node, Port, Stream, divisors
 from bnn2fpga.kernels.stream_fork import StreamFork
 from tests.contract import int_types, random_values
 from tests.kernels.designs import conv_net, forked, frames_for, outputs_of

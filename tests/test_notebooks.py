@@ -16,8 +16,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from bnn2fpga.deployment import BuiltFiles
-from bnn2fpga.verify import random_frames
+from bnn2fpga.build.deployment import BuiltFiles
+from bnn2fpga.build.verify import random_frames
 from tests.driver.deployments import deploy_pipeline, small_pipeline
 
 FOLDER = Path(__file__).parents[1] / "notebooks"

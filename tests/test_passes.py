@@ -13,23 +13,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.area import Resources, fifo
-from bnn2fpga.boards import Board, load_board
+from bnn2fpga.boards.board import USABLE, Board, load_board
+from bnn2fpga.circuits.memory import fifo
+from bnn2fpga.circuits.resources import Resources
+from bnn2fpga.design.folding import WIDEST_BEAT
+from bnn2fpga.design.graph import Design, Node, Port, Target
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Copies, Dot, Map, Sum, WindowMax, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.estimate import estimate
-from bnn2fpga.ir import BIPOLAR, WIDEST_BEAT, Design, IntType, Node, Port, Stream, Target
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
 from bnn2fpga.kernels import implement
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.threshold import Threshold
 from bnn2fpga.kernels.width_converter import WidthConverter
-from bnn2fpga.layers import Copies, Dot, Map, Sum, WindowMax, Windows
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.passes.fold import USABLE, fold, plan, resources, shares
-from bnn2fpga.passes.fuse import fuse_thresholds
-from bnn2fpga.passes.program import LUT_WEIGHT
-from bnn2fpga.passes.widths import converters, refold, without_converters
-from bnn2fpga.timing import frame_cycles, interval
+from bnn2fpga.planning.estimate import estimate
+from bnn2fpga.planning.folding.fold import fold, plan, resources, shares
+from bnn2fpga.planning.folding.program import LUT_WEIGHT
+from bnn2fpga.planning.folding.widths import converters, refold, without_converters
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
+from bnn2fpga.planning.timing.schedule import frame_cycles, interval
 from tests.contract import random_steps, random_values, run_cpp
 from tests.kernels.designs import (
     act,

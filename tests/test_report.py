@@ -15,16 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bnn2fpga.boards import load_board
-from bnn2fpga.estimate import estimate
-from bnn2fpga.ir import Design
-from bnn2fpga.needs import fifo_needs
-from bnn2fpga.report import FORMAT, describe, markdown, planned
-from bnn2fpga.report_page import page, uses, write_pages
-from bnn2fpga.roofline import luts_per_operation, roofline
-from bnn2fpga.roofline_plot import roofline_svg, with_prefix
-from bnn2fpga.verify import Ladder, compare_integers
-from bnn2fpga.versions import versions
+from bnn2fpga.boards.board import load_board
+from bnn2fpga.build.facts import describe, planned
+from bnn2fpga.build.verify import Ladder, compare_integers
+from bnn2fpga.build.versions import versions
+from bnn2fpga.design.graph import Design
+from bnn2fpga.planning.estimate import estimate
+from bnn2fpga.planning.roofline import luts_per_operation, roofline
+from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+from bnn2fpga.report.facts import FORMAT, markdown
+from bnn2fpga.report.pages import page, uses, write_pages
+from bnn2fpga.report.roofline_plot import roofline_svg, with_prefix
 from tests.chromium import Page, browse, find_chromium
 from tests.random_designs import random_design
 from tests.test_codegen import tiny

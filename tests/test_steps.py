@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.step_functions import MOST_STEPS, Steps
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType
-from bnn2fpga.steps import MOST_STEPS, Steps
 
 FEW = 3
 """Up to this many steps one code path of `Steps.__call__` is taken, above it the other."""

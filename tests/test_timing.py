@@ -10,20 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design, Node, Port
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Copies, Sum, Top1, Windows, WindowSum
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ToolError
-from bnn2fpga.ir import BIPOLAR, Design, IntType, Node, Port, Stream
+from bnn2fpga.files.project import Project
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
-from bnn2fpga.layers import Copies, Sum, Top1, Windows, WindowSum
-from bnn2fpga.needs import fifo_needs
-from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.steady import Steady
-from bnn2fpga.timing import Passage, deadlock, earliest, interval, latency, latest
-from bnn2fpga.tools.gcc import CppSimulator
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
+from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+from bnn2fpga.planning.timing.schedule import Passage, deadlock, earliest, interval, latency, latest
+from bnn2fpga.planning.timing.steady_state import Steady
+from bnn2fpga.simulation.cpp import CppSimulator
+from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.kernels.designs import chain, connect, dot, forked, frames_for, outputs_of
 from tests.random_designs import random_design
 from tests.rtl.runtime import runtime

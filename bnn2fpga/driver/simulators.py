@@ -70,7 +70,7 @@ class NumpyBackend:
 
     def __init__(self, model: Model) -> None:
         try:
-            from bnn2fpga.deployment import rebuild
+            from bnn2fpga import rebuild
         except ImportError as error:
             raise AcceleratorError(
                 f"backend numpy: bnn2fpga cannot be imported ({error}); it needs Python 3.11 or newer: "

@@ -9,16 +9,25 @@ import numpy as np
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
+from bnn2fpga.design.graph import Design, Port
+from bnn2fpga.design.host import IntegerHost
 from bnn2fpga.errors import BuildError
-from bnn2fpga.explanation import Change, Explanation, GraphNode, Input, Integers, Refusal, Region, Unit
-from bnn2fpga.frontend.execute import Graph
-from bnn2fpga.frontend.lower import Lowering, Step
-from bnn2fpga.frontend.signal import HostTensor, Parameter, Pooled, Result, Signal
-from bnn2fpga.frontend.streamline import Applied
-from bnn2fpga.host import IntegerHost
-from bnn2fpga.ir import Design, Port
+from bnn2fpga.frontend.explanation import (
+    Change,
+    Explanation,
+    GraphNode,
+    Input,
+    Integers,
+    Refusal,
+    Region,
+    Unit,
+)
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.frontend.graph.streamline import Applied
+from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
+from bnn2fpga.frontend.lowering.lower import Lowering, Step
+from bnn2fpga.frontend.lowering.signal import HostTensor, Parameter, Pooled, Result, Signal
 from bnn2fpga.kernels.stream_fork import StreamFork
-from bnn2fpga.passes.fuse import fuse_thresholds
 
 
 def explain(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from qonnx.core.modelwrapper import ModelWrapper
 
-from bnn2fpga.frontend.execute import Array, Graph
-from bnn2fpga.frontend.graph_host import GraphHost
-from bnn2fpga.ir import Ints
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.lowering.graph_host import GraphHost
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Layer
 from bnn2fpga.errors import BuildError
-from bnn2fpga.kernel import Kernel
-from bnn2fpga.layers import Layer
 
 
 @cache

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.area import Parts
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep
-from bnn2fpga.layers import Layer, Sum
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.design.folding import check_folding, lane_counts
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.kernel import LockStep
+from bnn2fpga.design.layers import Layer, Sum
+from bnn2fpga.design.stream import Stream
 
 
 @dataclass(frozen=True)

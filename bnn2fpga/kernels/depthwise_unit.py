@@ -8,11 +8,13 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
-from bnn2fpga.ir import BIPOLAR, Ints, IntType
-from bnn2fpga.layers import ChannelDot, Layer, dot_range
-from bnn2fpga.rtl.rom import Rom, type_bits
-from bnn2fpga.window_reducer import WindowReducer
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
+from bnn2fpga.design.layers import ChannelDot, Layer, dot_range
+from bnn2fpga.kernels.bases.rom_fields import type_bits
+from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
 
 @dataclass(frozen=True, eq=False)

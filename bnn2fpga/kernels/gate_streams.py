@@ -8,12 +8,16 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.folding import check_folding, lane_counts
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.kernel import LockStep
+from bnn2fpga.design.layers import Gate, Layer
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep
-from bnn2fpga.layers import Gate, Layer
-from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
+from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom, threshold_type
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,13 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, rom
-from bnn2fpga.binary_mvu import BinaryMvu
-from bnn2fpga.ir import BIPOLAR, Ints, IntType
-from bnn2fpga.layers import GatedDot, Layer
-from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
+from bnn2fpga.circuits.memory import Memory, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
+from bnn2fpga.design.layers import GatedDot, Layer
+from bnn2fpga.kernels.bases.binary_mvu import BinaryMvu
+from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom
 
 CODES = IntType(2)
 CODES_AND_BORDER = IntType(3, signed=True)

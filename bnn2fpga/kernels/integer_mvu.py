@@ -8,10 +8,12 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import LUT_DEPTH, Parts
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType, halvings
-from bnn2fpga.layers import Dot, Layer, dot_range
-from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.circuits.memory import LUT_DEPTH
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.design.folding import halvings
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.layers import Dot, Layer, dot_range
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 
 
 @dataclass(frozen=True)

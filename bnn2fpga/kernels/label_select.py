@@ -8,10 +8,13 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Parts, counter_bits
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, halvings, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern
-from bnn2fpga.layers import Layer, Top1
+from bnn2fpga.circuits.memory import counter_bits
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.design.folding import check_folding, halvings, lane_counts
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.kernel import Cycles, Kernel, Pattern
+from bnn2fpga.design.layers import Layer, Top1
+from bnn2fpga.design.stream import Stream
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
-from bnn2fpga.elementwise import Elementwise
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.layers import Layer, Shift
 from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import Ints, IntType
-from bnn2fpga.layers import Layer, Shift
-from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom
+from bnn2fpga.kernels.bases.elementwise import Elementwise
+from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom
 
 
 @dataclass(frozen=True, eq=False)

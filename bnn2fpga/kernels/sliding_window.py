@@ -10,11 +10,14 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, ram
+from bnn2fpga.circuits.memory import Memory, counter_bits, ram
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, lane_counts
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.kernel import Cycles, Kernel, Pattern, Trips
+from bnn2fpga.design.layers import Layer, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import BIPOLAR, TERNARY, WIDEST_BEAT, Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern, Trips
-from bnn2fpga.layers import Layer, Windows
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Parts, counter_bits
-from bnn2fpga.ir import Ints, Stream
-from bnn2fpga.kernel import Pattern
-from bnn2fpga.layers import Layer, Split
-from bnn2fpga.two_parts import TwoParts
+from bnn2fpga.circuits.memory import counter_bits
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.design.kernel import Pattern
+from bnn2fpga.design.layers import Layer, Split
+from bnn2fpga.design.stream import Stream
+from bnn2fpga.kernels.bases.two_streams import TwoParts
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from bnn2fpga.ir import Ints, IntType
-from bnn2fpga.layers import Layer, WindowSum
-from bnn2fpga.window_reducer import WindowReducer
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.layers import Layer, WindowSum
+from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
 
 @dataclass(frozen=True, eq=False)

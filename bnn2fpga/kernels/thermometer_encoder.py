@@ -8,13 +8,18 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, divisors, lane_counts
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.kernel import Cycles, Kernel, Pattern
+from bnn2fpga.design.layers import Layer, Spread
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import WIDEST_BEAT, Ints, IntType, Stream, check_folding, divisors, lane_counts
-from bnn2fpga.kernel import Cycles, Kernel, Pattern
-from bnn2fpga.layers import Layer, Spread
-from bnn2fpga.rtl.rom import Rom, StepTable, field_bits, lanes_rom
-from bnn2fpga.steps import Steps
+from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom
+from bnn2fpga.kernels.bases.step_table import StepTable
 
 
 def rounded_thresholds(step: int, count: int, half_even: bool) -> Ints:

@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.folding import check_folding, lane_counts
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.kernel import LockStep
+from bnn2fpga.design.layers import Layer, Map
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import Ints, IntType, Stream, check_folding, lane_counts
-from bnn2fpga.kernel import LockStep
-from bnn2fpga.layers import Layer, Map
-from bnn2fpga.rtl.rom import Rom, StepTable, lanes_rom
-from bnn2fpga.steps import Steps
+from bnn2fpga.kernels.bases.rom_fields import lanes_rom
+from bnn2fpga.kernels.bases.step_table import StepTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,15 @@ from typing import Self
 
 import numpy as np
 
-from bnn2fpga.area import Memory, Parts, counter_bits, rom
-from bnn2fpga.elementwise import Elementwise
+from bnn2fpga.circuits.memory import Memory, counter_bits, rom
+from bnn2fpga.circuits.resources import Parts
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.layers import Bend, Layer
+from bnn2fpga.design.two_slopes import TwoSlopes
 from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import Ints, IntType
-from bnn2fpga.layers import Bend, Layer
-from bnn2fpga.rtl.rom import Rom, field_bits, lanes_rom, threshold_type
-from bnn2fpga.slopes import TwoSlopes
+from bnn2fpga.kernels.bases.elementwise import Elementwise
+from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom, threshold_type
 
 AT_ONCE = 2
 """Terms added in a clock; more would make it a slow one."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from bnn2fpga.binary_mvu import BinaryMvu
-from bnn2fpga.ir import BIPOLAR, TERNARY, Ints, IntType
-from bnn2fpga.layers import Dot, Layer
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.layers import Dot, Layer
+from bnn2fpga.kernels.bases.binary_mvu import BinaryMvu
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,15 @@
-"""Verilator: compiles the generated SystemVerilog to a cycle-accurate model, and runs it."""
+"""Verilator: where it lies, and its own part of every model."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-import numpy.typing as npt
-
-from bnn2fpga.codegen import render
 from bnn2fpga.errors import ToolError
-from bnn2fpga.ir import Design, Ints
-from bnn2fpga.rtl.project import FOLDER
 from bnn2fpga.tools.gcc import find_gcc
 
-LONGEST_WAIT = 20_000
-"""Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
 RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 """Verilator's own part of a model."""
 
@@ -35,12 +25,12 @@ def verilator_folder() -> Path:
 
 def compile_runtime(folder: Path) -> Path:
     """Verilator's own part of all models, compiled into `folder`, an object file."""
-    command = _gcc(folder, RUNTIME, 1)
-    _run([*command, "-DVM_TRACE=0", "-c", "-o", "runtime.o"], folder, {}, "g++", "error:")
+    command = gcc_command(folder, RUNTIME, 1)
+    run_quietly([*command, "-DVM_TRACE=0", "-c", "-o", "runtime.o"], folder, {}, "g++", "error:")
     return folder / "runtime.o"
 
 
-def _gcc(folder: Path, names: Sequence[str], optimize: int) -> list[str]:
+def gcc_command(folder: Path, names: Sequence[str], optimize: int) -> list[str]:
     """g++ for these files, or Verilator's, as one that it leaves in `folder`."""
     include = verilator_folder() / "include"
     (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
@@ -48,102 +38,7 @@ def _gcc(folder: Path, names: Sequence[str], optimize: int) -> list[str]:
     return [*command, f"-I{include / 'vltstd'}", "-I.", "all.cpp"]
 
 
-@dataclass(frozen=True, eq=False)
-class RtlResult:
-    """Integers of every output port (N, *shape), and the clocks of a run.
-
-    `beats` has the clock of every output beat, one array a port, where they were asked for. `start` is the
-    clock of the first input beat. `stalls` counts, for every edge, the clocks in which its source waited.
-    """
-
-    outputs: tuple[Ints, ...]
-    cycles: int
-    start: int
-    stalls: tuple[int, ...]
-    beats: tuple[npt.NDArray[np.uint64], ...] = ()
-
-
-@dataclass(frozen=True)
-class RtlSimulator:
-    """A compiled design: the meaning of the generated SystemVerilog, clock by clock."""
-
-    design: Design
-    executable: Path
-    sources: Path
-    """Where the memory files lie."""
-
-    @classmethod
-    def compile(
-        cls,
-        design: Design,
-        project: Path,
-        folder: Path,
-        trace: bool = False,
-        optimize: int = 1,
-        runtime: Path | None = None,
-    ) -> RtlSimulator:
-        """Compiles project/rtl into `folder`; a ToolError carries the first error.
-
-        With `trace` a run can write its waveforms. `optimize` is g++'s level, 0 for short runs. `runtime`
-        is what `compile_runtime` left, for who compiles many designs (without `trace`).
-        """
-        sources, root = project / FOLDER, verilator_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [str(root / "bin/verilator_bin"), "--cc", "--prefix", "Vdut", "--top-module", design.name]
-        command += ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-WIDTH", "-Wno-fatal"]
-        command += ["--Mdir", str(folder.resolve()), *(["--trace"] if trace else [])]
-        command += sorted(path.name for path in sources.glob("*.sv"))
-        _run(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
-        (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
-        generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-        verilated = [*(() if runtime else RUNTIME), *(["verilated_vcd_c.cpp"] if trace else [])]
-        command = _gcc(folder, [*verilated, *generated, "harness.cpp"], optimize)
-        command += ["-DBNN2FPGA_TRACE"] if trace else []
-        command += ["-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if trace else ["-DVM_TRACE=0"]
-        command += [str(runtime.resolve())] if runtime else []
-        _run([*command, "-o", "harness"], folder, {}, "g++", "error:")
-        return cls(design, folder / "harness", sources)
-
-    def run(
-        self,
-        *inputs: Ints,
-        seed: int = 0,
-        gaps: float = 0.0,
-        holds: float = 0.0,
-        beats: bool = False,
-        trace: Path | None = None,
-    ) -> RtlResult:
-        """Runs all frames, one array (N, *shape) an input port.
-
-        An input pauses in the share `gaps` of the clocks, an output in `holds`, at random by `seed`.
-        `trace` takes the waveforms (VCD). Raises a ToolError where the design hangs.
-        """
-        frames = len(inputs[0])
-        longest = max(node.kernel.cycles.interval for node in self.design.nodes)
-        with TemporaryDirectory(dir=self.executable.parent) as scratch:
-            ins = [Path(scratch, f"in{index}.bin").resolve() for index in range(len(inputs))]
-            outs = [Path(scratch, f"out{index}.bin").resolve() for index in range(len(self.design.outputs))]
-            clocks = Path(scratch, "clocks").resolve()
-            for path, edge, array in zip(ins, self.design.inputs, inputs, strict=True):
-                path.write_bytes(edge.stream.pack(array).tobytes())
-            command = [str(self.executable.resolve()), str(frames), str(seed)]
-            command += [str(round(256 * gaps)), str(round(256 * holds)), str(4 * longest + LONGEST_WAIT)]
-            command += [str(clocks) if beats else "-", str(trace.resolve()) if trace else "-"]
-            printed = _run([*command, *map(str, ins), *map(str, outs)], self.sources, {}, "RTL", "harness:")
-            arrays = [
-                np.fromfile(path, np.uint8).reshape(frames, edge.stream.beats, edge.stream.beat_bytes)
-                for path, edge in zip(outs, self.design.outputs, strict=True)
-            ]
-            ends = np.cumsum([frames * edge.stream.beats for edge in self.design.outputs])[:-1]
-            recorded = tuple(np.split(np.fromfile(clocks, np.uint64), ends)) if beats else ()
-        outputs = tuple(
-            edge.stream.unpack(array) for array, edge in zip(arrays, self.design.outputs, strict=True)
-        )
-        cycles, start, *stalls = map(int, printed.split())
-        return RtlResult(outputs, cycles, start, tuple(stalls), recorded)
-
-
-def _run(command: list[str], folder: Path, environment: dict[str, str], what: str, mark: str) -> str:
+def run_quietly(command: list[str], folder: Path, environment: dict[str, str], what: str, mark: str) -> str:
     """Standard output; a ToolError with the first line that has `mark` in it if the tool fails."""
     done = subprocess.run(
         command, cwd=folder, env=environment or None, capture_output=True, text=True, check=False

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bnn2fpga.settings import read_settings
+from bnn2fpga.files.settings import read_settings
 
 
 class TrainConfig(BaseModel):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bnn2fpga.codegen import hls_project
-from bnn2fpga.deployment import BuiltFiles, deploy
-from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.verify import random_frames
-from bnn2fpga.zynq import register_map
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.backends.zynq import register_map
+from bnn2fpga.build.deployment import BuiltFiles, deploy
+from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.verify import random_frames
 from tests.models import small_net, small_onnx
 
 DIGEST = "00c0ffee" + "0" * 56
@@ -46,7 +46,7 @@ def deploy_pipeline(
 
 def make_deployments(folder: Path) -> Path:
     """Deployment folders without and with a bitstream of either kind, and expected.npz."""
-    from bnn2fpga.frontend.execute import Graph
+    from bnn2fpga.frontend.graph.execute import Graph
 
     pipeline = small_pipeline(folder)
     frames = random_frames(pipeline, 200, seed=5)
@@ -73,7 +73,7 @@ def numpy_core() -> Callable[[Any], Any]:
     """The small network as a function on the bytes of frames, packed by the streams of the design."""
     import torch
 
-    from bnn2fpga.compiler import compile as compile_network
+    from bnn2fpga.build.compile import compile as compile_network
     from tests.models import SHAPE
 
     design = compile_network(small_net(), example_input=torch.zeros(1, *SHAPE))

@@ -15,19 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import bnn2fpga.deployment as deployment
+import bnn2fpga.build.deployment as deployment
+from bnn2fpga.build.driver_file import driver_text
+from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.verify import random_frames
+from bnn2fpga.design.folding import lane_counts
+from bnn2fpga.design.integers import IntType
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver import Accelerator, AcceleratorError, operations
 from bnn2fpga.driver.model import load_model
 from bnn2fpga.driver.streams import StreamFormat
-from bnn2fpga.driver_file import driver_text
 from bnn2fpga.errors import MismatchError
-from bnn2fpga.estimate import estimate
 from bnn2fpga.frontend import load
-from bnn2fpga.frontend.execute import Graph
-from bnn2fpga.ir import IntType, Stream, lane_counts
-from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.timing import interval
-from bnn2fpga.verify import random_frames
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.planning.estimate import estimate
+from bnn2fpga.planning.timing.schedule import interval
 from tests.driver.deployments import deploy_pipeline
 from tests.frontend.nets import affine, dense, levels, pixels, sign
 from tests.models import SHAPE, small_net

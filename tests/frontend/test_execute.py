@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 
-from bnn2fpga.frontend.execute import Graph
+from bnn2fpga.frontend.graph.execute import Graph
 
 NODES, FEATURES, FRAMES = 40, 4096, 512
 

@@ -17,14 +17,15 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 from torch import nn
 
-from bnn2fpga import show
+from bnn2fpga.cli import show
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ConfigError, ModelError
-from bnn2fpga.explanation import Explanation, Region, explain_design
 from bnn2fpga.frontend import explain, load, lower, streamline
-from bnn2fpga.frontend.graph_host import GraphHost
-from bnn2fpga.ir import Design, Ints
+from bnn2fpga.frontend.explanation import Explanation, Region, explain_design
+from bnn2fpga.frontend.lowering.graph_host import GraphHost
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.stream_fork import StreamFork
-from bnn2fpga.matrix_vector import MatrixVector
 from tests.frontend import test_joins, test_patterns
 from tests.frontend.nets import (
     SmallBinaryWeight,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load, lower
-from bnn2fpga.frontend.exact_lines import Limits, exact_lines
+from bnn2fpga.frontend.lowering.exact_lines import Limits, exact_lines
 from tests.frontend.nets import _Level, affine, levels, sign
 from tests.frontend.test_joins import Net
 from tests.frontend.test_patterns import SHAPE as IMAGE

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
-from bnn2fpga.boards import load_board
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.boards.board import load_board
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError, ToolError
 from bnn2fpga.frontend import load, lower
-from bnn2fpga.ir import Design
-from bnn2fpga.passes.fold import fold
-from bnn2fpga.timing import deadlock
-from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.planning.folding.fold import fold
+from bnn2fpga.planning.timing.schedule import deadlock
+from bnn2fpga.simulation.cpp import CppSimulator
 from tests.frontend.nets import affine, conv, dense, images, levels, pixels, sign
 from tests.frontend.test_patterns import check_exact
 

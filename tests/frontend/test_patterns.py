@@ -16,14 +16,15 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from torch import nn
 
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend import bisect, load, lower, streamline
-from bnn2fpga.frontend.execute import Array, Graph
-from bnn2fpga.frontend.graph_host import GraphHost
-from bnn2fpga.ir import Design
-from bnn2fpga.passes.widths import refold
-from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.frontend import load, streamline
+from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.lowering import bisect, lower
+from bnn2fpga.frontend.lowering.graph_host import GraphHost
+from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.simulation.cpp import CppSimulator
 from tests.frontend.nets import (
     Affine,
     Call,

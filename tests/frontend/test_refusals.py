@@ -16,10 +16,10 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from torch import nn
 
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend import load, lower, streamline
-from bnn2fpga.frontend.gemm import SplitGemm
-from bnn2fpga.ir import Design
+from bnn2fpga.frontend.graph.split_gemm import SplitGemm
 from tests.frontend.nets import (
     Affine,
     BinaryWeight,

@@ -27,9 +27,9 @@ from torch import nn
 
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend import DEFAULT_TRANSFORMATIONS, load, streamline
-from bnn2fpga.frontend.execute import Graph
-from bnn2fpga.frontend.gemm import SplitGemm
-from bnn2fpga.frontend.streamline import random_input
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.frontend.graph.split_gemm import SplitGemm
+from bnn2fpga.frontend.graph.streamline import random_input
 from tests.frontend.nets import Affine, Call, affine, conv, dense, images, norm, sign
 from tests.frontend.test_patterns import SHAPE, biased, body, classes, seeded
 

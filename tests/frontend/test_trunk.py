@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, hardtanh
 
 from bnn2fpga import verify
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
-from bnn2fpga.frontend import activation, bisect, load, lower, streamline
-from bnn2fpga.frontend.execute import Graph
-from bnn2fpga.frontend.graph_host import GraphHost
-from bnn2fpga.frontend.signal import Span
-from bnn2fpga.frontend.trunk import fit_lines
-from bnn2fpga.ir import Design
+from bnn2fpga.frontend import load, streamline
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.frontend.lowering import activation, bisect, lower
+from bnn2fpga.frontend.lowering.graph_host import GraphHost
+from bnn2fpga.frontend.lowering.signal import Span
+from bnn2fpga.frontend.lowering.trunk import fit_lines
 from bnn2fpga.kernels.two_slope_unit import TwoSlopeUnit
 from tests.conftest import Run
 from tests.frontend.nets import Call, affine, conv, images, levels, norm, sign

@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from bnn2fpga.host import IntegerHost
-from bnn2fpga.ir import BIPOLAR, Design, Edge, Ints, IntType, Node, Port, Stream
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.design.graph import Design, Edge, Node, Port
+from bnn2fpga.design.host import IntegerHost
+from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Copies, Dot, Layer, Map, WindowMax, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Copies, Dot, Layer, Map, WindowMax, Windows
-from bnn2fpga.matrix_vector import MatrixVector
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from tests.contract import random_steps, random_values
 
 Link = tuple[str, Callable[[Stream, Kernel | None], Layer]]

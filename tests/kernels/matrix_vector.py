@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Dot
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Dot
-from bnn2fpga.matrix_vector import MatrixVector
-from bnn2fpga.steps import Steps
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from tests.contract import KernelContract, random_steps, random_values
 
 OUTPUTS = (BIPOLAR, IntType(2), IntType(4, signed=True))

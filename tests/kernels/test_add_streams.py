@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, IntType, Stream
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Sum
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Sum
 from tests.contract import KernelContract, int_types, random_values
 
 

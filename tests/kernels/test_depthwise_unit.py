@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.layers import ChannelDot, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import ChannelDot, Windows
 from tests.contract import KernelContract, int_types, random_values
 
 WEIGHTS = (BIPOLAR, TERNARY, IntType(2, True))

@@ -9,11 +9,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, Stream
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.design.integers import BIPOLAR
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import GatedDot
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.gated_mvu import CODES, CODES_AND_BORDER, GatedMvu
-from bnn2fpga.layers import GatedDot
 from tests.contract import random_steps, random_values
 from tests.kernels.matrix_vector import OUTPUTS, MatrixVectorContract, taps, with_borders
 

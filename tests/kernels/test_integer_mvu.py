@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.layers import Dot
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.integer_mvu import IntegerMvu
-from bnn2fpga.layers import Dot
 from tests.contract import int_types, random_values, run_cpp, side_by_side
 from tests.kernels.matrix_vector import (
     OUTPUTS,

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.layers import Top1
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.label_select import LabelSelect
-from bnn2fpga.layers import Top1
 from tests.contract import KernelContract, int_types, random_values, run_cpp, side_by_side
 
 

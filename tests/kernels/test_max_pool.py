@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, IntType, Stream
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import WindowMax, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import WindowMax, Windows
 from tests.contract import KernelContract, int_types, random_values
 
 

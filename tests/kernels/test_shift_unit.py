@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.layers import Shift
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import Ints, IntType, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Shift
 from tests.contract import KernelContract, int_types, random_values
 
 OUTPUTS = (IntType(2), IntType(4, signed=True), IntType(3, signed=True, narrow=True), IntType(12, True))

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.layers import Dot, Windows
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.sliding_window import SlidingWindow
-from bnn2fpga.layers import Dot, Windows
 from tests.contract import KernelContract, int_types, random_values
 
 MEANING = settings(max_examples=100, deadline=None)

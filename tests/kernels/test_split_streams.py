@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, IntType, Stream
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Concat, Split
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Concat, Split
 from tests.contract import KernelContract, int_types, random_values
 
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import BIPOLAR, IntType
+from bnn2fpga.design.layers import Spread
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, IntType, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.thermometer_encoder import ThermometerEncoder, rounded_thresholds
-from bnn2fpga.layers import Spread
 from tests.contract import KernelContract, int_types, random_steps, random_values
 from tests.kernels.matrix_vector import flat, slow_steps
 

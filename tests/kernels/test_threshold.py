@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.layers import Map
+from bnn2fpga.design.step_functions import Steps
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType, Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.threshold import Threshold
-from bnn2fpga.layers import Map
-from bnn2fpga.steps import Steps
 from tests.contract import KernelContract, int_types, random_steps, random_values
 from tests.kernels.matrix_vector import OUTPUTS, flat, slow_steps
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.integers import IntType
+from bnn2fpga.design.layers import Bend
+from bnn2fpga.design.stream import Stream
+from bnn2fpga.design.two_slopes import TwoSlopes, signed_powers
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import IntType, Stream
 from bnn2fpga.kernels import implement
-from bnn2fpga.layers import Bend
-from bnn2fpga.slopes import TwoSlopes, signed_powers
 from tests.contract import KernelContract, int_types, random_values
 
 

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.design.folding import divisors
+from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Regroup
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.ir import BIPOLAR, Ints, IntType, Stream, divisors
-from bnn2fpga.kernel import Kernel
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.width_converter import WidthConverter
-from bnn2fpga.layers import Regroup
 from tests.contract import KernelContract, int_types, random_values
 
 

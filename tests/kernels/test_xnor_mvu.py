@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.ir import BIPOLAR, TERNARY, IntType
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
+from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.layers import Dot
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.layers import Dot
 from tests.contract import FRAMES, random_values, run_cpp, side_by_side
 from tests.kernels.matrix_vector import (
     OUTPUTS,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bnn2fpga.codegen import hls_project
-from bnn2fpga.ir import Design, Ints
-from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.simulation.cpp import CppSimulator
 
 SHARED = Path(__file__).parents[3] / "shared"
 

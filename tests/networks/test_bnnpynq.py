@@ -9,7 +9,7 @@ import pytest
 
 from bnn2fpga import BuildError, Design, compile
 from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend.bnnpynq import import_bnnpynq
+from bnn2fpga.frontend.importers.bnnpynq import import_bnnpynq
 from tests.networks.shared import run_cpp, shared_arrays, shared_file
 
 LFC, CNV = "models/bnnpynq_lfcW1A1.npz", "models/bnnpynq_cnvW1A1.npz"

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bnn2fpga.boards import load_board
-from bnn2fpga.codegen import hls_project
-from bnn2fpga.compiler import compile
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.boards.board import load_board
+from bnn2fpga.build.compile import compile
+from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
-from bnn2fpga.estimate import estimate
-from bnn2fpga.frontend.fracnet import (
+from bnn2fpga.frontend.importers.fracnet import (
     Fixed,
     FracNet,
     affine,
@@ -29,13 +29,13 @@ from bnn2fpga.frontend.fracnet import (
     thermometer,
     truncated,
 )
-from bnn2fpga.frontend.fracnet_design import import_fracnet
-from bnn2fpga.frontend.fracnet_trunk import FoldedTrunk, fold_trunk, shrunk
-from bnn2fpga.frontend.powers import sums_of_powers
-from bnn2fpga.ir import Design
-from bnn2fpga.passes.fold import fold
-from bnn2fpga.timing import deadlock
-from bnn2fpga.tools.gcc import CppSimulator
+from bnn2fpga.frontend.importers.fracnet_design import import_fracnet
+from bnn2fpga.frontend.importers.fracnet_trunk import FoldedTrunk, fold_trunk, shrunk
+from bnn2fpga.frontend.lowering.powers import sums_of_powers
+from bnn2fpga.planning.estimate import estimate
+from bnn2fpga.planning.folding.fold import fold
+from bnn2fpga.planning.timing.schedule import deadlock
+from bnn2fpga.simulation.cpp import CppSimulator
 from tests.networks.shared import shared_arrays, shared_file
 
 FINE = {"grid_bits": 16, "terms": 16, "slope_bits": 8}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bnn2fpga.boards import load_board
-from bnn2fpga.ir import Design
-from bnn2fpga.passes.fifos import GRANULE
-from bnn2fpga.passes.fold import USABLE, Plan, plan, resources, shares
-from bnn2fpga.pipeline import Options, Pipeline
-from bnn2fpga.steady import Steady
-from bnn2fpga.timing import deadlock, interval
+from bnn2fpga.boards.board import USABLE, load_board
+from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.design.graph import Design
+from bnn2fpga.planning.folding.fold import Plan, plan, resources, shares
+from bnn2fpga.planning.timing.fifo_depths import GRANULE
+from bnn2fpga.planning.timing.schedule import deadlock, interval
+from bnn2fpga.planning.timing.steady_state import Steady
 from tests.bounded import bounded_interval
 from tests.networks.shared import shared_file
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from bnn2fpga import Design, compile
-from bnn2fpga.area import LUT_DEPTH
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.circuits.memory import LUT_DEPTH
+from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ToolError
-from bnn2fpga.ir import Ints
-from bnn2fpga.passes.fifos import GRANULE
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.steady import Steady
-from bnn2fpga.timing import interval, latency
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.files.project import Project
+from bnn2fpga.planning.timing.fifo_depths import GRANULE
+from bnn2fpga.planning.timing.schedule import interval, latency
+from bnn2fpga.planning.timing.steady_state import Steady
+from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.networks.shared import shared_arrays, shared_file
 from tests.rtl.runtime import runtime
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from bnn2fpga.ir import Design, Ints
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.design.kernel import Kernel
 from tests import kernels as kernel_tests
 from tests.contract import KernelContract, side_by_side
 

@@ -9,13 +9,13 @@ import pytest
 
 from benchmarks.blif import blif
 from benchmarks.place import flat_module
-from bnn2fpga.kernel import Kernel
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.kernels.concat_streams import ConcatStreams
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
 from bnn2fpga.kernels.sliding_window import SlidingWindow
 from bnn2fpga.kernels.split_streams import SplitStreams
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.rtl.project import rtl_project
 from bnn2fpga.tools.call import call
 from bnn2fpga.tools.yosys import cell_models, find_yosys, synthesize
 from tests.contract import side_by_side

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.ir import Design, Ints
-from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
 from tests.contract import FRAMES
 from tests.rtl.cases import every_kernel
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from bnn2fpga import compile
-from bnn2fpga.ir import Design, Ints
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
 from bnn2fpga.kernels import all_kernels
-from bnn2fpga.passes.fold import resources
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.planning.folding.fold import resources
+from bnn2fpga.simulation.rtl import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
 from tests.contract import side_by_side
 from tests.networks.shared import shared_arrays, shared_file

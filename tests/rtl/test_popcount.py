@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.rtl.popcount import COUNTERS, Mask, Popcount, counters
+from bnn2fpga.backends.rtl_cells import COUNTERS, counters_text, popcount_text
+from bnn2fpga.circuits.popcount import Mask, Popcount
 from bnn2fpga.tools.yosys import cell_models
 
 WIDTHS = [*range(1, 17), 27, 32, 36, 63, 64, 65, 100, 128, 300, 512]
@@ -62,8 +63,8 @@ def test_both_bodies_count(mask: Mask, tmp_path: Path) -> None:
             expected.append(passing[-count.stages] if len(passing) >= count.stages else None)
         for primitives in (False, True):
             (tmp_path / "bench.v").write_text(bench(count, x, w, valid, enabled))
-            (tmp_path / "count.sv").write_text(count.render(primitives))
-            (tmp_path / COUNTERS).write_text(counters())
+            (tmp_path / "count.sv").write_text(popcount_text(count, primitives))
+            (tmp_path / COUNTERS).write_text(counters_text())
             sources = ["bench.v", "count.sv", *([COUNTERS, str(cell_models())] if primitives else [])]
             command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
             subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -86,13 +87,13 @@ def test_both_bodies_are_proven_equal(bits: int, mask: Mask, tmp_path: Path) -> 
     """
     count = Popcount(bits, mask)
     for name, primitives in (("gold", False), ("gate", True)):
-        text = count.render(primitives).replace(count.name, name)
+        text = popcount_text(count, primitives).replace(count.name, name)
         if mask == "pairs":
             pairs = ", ".join(f"pair[{lane // 2}]" for lane in reversed(range(bits)))
             text = text.replace(f"[{bits - 1}:0] valid", f"[{bits // 2 - 1}:0] pair")
             text = text.replace(");", f");\n    wire [{bits - 1}:0] valid = {{{pairs}}};", 1)
         (tmp_path / f"{name}.sv").write_text(text)
-    (tmp_path / COUNTERS).write_text(counters())
+    (tmp_path / COUNTERS).write_text(counters_text())
     script = (
         f"read_verilog -sv gold.sv gate.sv {COUNTERS}; read_verilog {cell_models()}; "
         "proc; hierarchy -check; flatten gold; flatten gate; opt; miter -equiv -flatten gold gate both; "
@@ -115,7 +116,7 @@ def test_counters_are_proven(name: str, weights: list[int], tmp_path: Path) -> N
     total = " + ".join(f"{wide}'d{weight} * bits[{place}]" for place, weight in enumerate(weights))
     gold = f"module gold (input wire [{len(weights) - 1}:0] bits, output wire [{wide - 1}:0] count);"
     (tmp_path / "gold.sv").write_text(f"{gold} assign count = {total}; endmodule")
-    (tmp_path / COUNTERS).write_text(counters())
+    (tmp_path / COUNTERS).write_text(counters_text())
     script = (
         f"read_verilog -sv gold.sv {COUNTERS}; read_verilog {cell_models()}; proc; hierarchy -check; "
         f"flatten {name}; opt; miter -equiv -flatten gold {name} both; "

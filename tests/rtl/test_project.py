@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.design.integers import BIPOLAR
+from bnn2fpga.design.layers import Copies
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
-from bnn2fpga.ir import BIPOLAR, Stream
-from bnn2fpga.layers import Copies
-from bnn2fpga.rtl.project import rtl_project
 from tests.kernels.designs import chain, dense_net, dot
 
 

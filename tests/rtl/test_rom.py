@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.area import deep_luts
-from bnn2fpga.rtl.rom import Rom
+from bnn2fpga.backends.rtl_cells import rom_text
+from bnn2fpga.circuits.memory import deep_luts
+from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.tools.yosys import cell_models, synthesize
 
 DEPTHS = (65, 72, 80, 96, 128, 192, 257, 577)
@@ -59,7 +60,7 @@ def test_both_bodies_read_every_word(depth: int, width: int, tmp_path: Path) -> 
     (tmp_path / "table.mem").write_text(rom.text)
     (tmp_path / "bench.v").write_text(bench(rom, addresses, enabled))
     for primitives in (False, True):
-        (tmp_path / "table.sv").write_text(rom.render("table", primitives))
+        (tmp_path / "table.sv").write_text(rom_text(rom, "table", primitives))
         sources = ["bench.v", "table.sv", *([str(cell_models())] if primitives else [])]
         command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
@@ -74,7 +75,7 @@ def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
     changing = sum(len(set(column)) > 1 for column in zip(*(f"{w:064b}" for w in rom.words), strict=True))
     assert changing < 64, "columns of which nothing is left"
     sources.mkdir()
-    (sources / "table.sv").write_text(rom.render("table", primitives=True))
+    (sources / "table.sv").write_text(rom_text(rom, "table", primitives=True))
     found = synthesize(sources, "table_", tmp_path)
     assert found.luts == pytest.approx(changing * deep_luts(depth), rel=0.05)
 
@@ -86,7 +87,7 @@ def test_it_takes_fewer_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
         sources = tmp_path / str(primitives)
         sources.mkdir()
         (sources / "table.mem").write_text(rom.text)
-        (sources / "table.sv").write_text(rom.render("table", primitives))
+        (sources / "table.sv").write_text(rom_text(rom, "table", primitives))
         luts[primitives] = synthesize(sources, "table_", tmp_path).luts
     assert luts[True] < luts[False]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
-from bnn2fpga.tools.verilator import RtlSimulator
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.files.project import Project
+from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.kernels.designs import frames_for, outputs_of
 from tests.random_designs import random_design
 from tests.rtl.runtime import runtime

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bnn2fpga import vivado_flow
-from bnn2fpga.block_design import StreamWidths, block_design
-from bnn2fpga.boards import Board, board_names, load_board
-from bnn2fpga.codegen import hls_project
+from bnn2fpga.backends.block_design import StreamWidths, block_design
+from bnn2fpga.backends.hls import hls_project
+from bnn2fpga.boards.board import Board, board_names, load_board
+from bnn2fpga.build import vivado_flow
+from bnn2fpga.build.flow import Step, run_flow
+from bnn2fpga.design.graph import Design, Target
+from bnn2fpga.design.integers import BIPOLAR
+from bnn2fpga.design.layers import Copies
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError
-from bnn2fpga.flow import Step, run_flow
-from bnn2fpga.ir import BIPOLAR, Design, Stream, Target
-from bnn2fpga.layers import Copies
-from bnn2fpga.passes.widths import refold
-from bnn2fpga.settings import read_settings
+from bnn2fpga.files.settings import read_settings
+from bnn2fpga.planning.folding.widths import refold
 from bnn2fpga.tools.amd import INSTALL
 from bnn2fpga.tools.amd import Vivado as Tools
 from bnn2fpga.tools.vivado import Timing, TimingPath, read_utilization
@@ -508,7 +510,7 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
 
 
 def _config() -> Any:
-    from bnn2fpga.build import BuildConfig
+    from bnn2fpga.build.steps import BuildConfig
 
     return BuildConfig
 

@@ -14,9 +14,11 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.ir import Design, Edge, IntType, Port, Stream
-from bnn2fpga.project import Project
-from bnn2fpga.zynq import zynq_project
+from bnn2fpga.backends.zynq import zynq_project
+from bnn2fpga.design.graph import Design, Edge, Port
+from bnn2fpga.design.integers import IntType
+from bnn2fpga.design.stream import Stream
+from bnn2fpga.files.project import Project
 
 DIGEST = "00c0ffee" + "0" * 56
 MEMORY = 0x1000_0000

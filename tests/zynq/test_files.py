@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from bnn2fpga.backends.zynq import TOP, zynq_project
+from bnn2fpga.build.open_flow import synthesize
 from bnn2fpga.errors import BuildError
-from bnn2fpga.open_flow import synthesize
 from bnn2fpga.tools.openxc7 import OpenXC7
-from bnn2fpga.zynq import TOP, zynq_project
 from tests.kernels.designs import conv_net, forked
 from tests.zynq.board import DIGEST, HERE, Shape
 

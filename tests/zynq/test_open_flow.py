@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bnn2fpga import open_flow
+from bnn2fpga.build import open_flow
+from bnn2fpga.build.flow import Step, run_flow
+from bnn2fpga.design.graph import Target
 from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError
-from bnn2fpga.flow import Step, run_flow
-from bnn2fpga.ir import Target
-from bnn2fpga.settings import read_settings
+from bnn2fpga.files.settings import read_settings
 from bnn2fpga.tools.nextpnr_xilinx import Clock, Routing
 from bnn2fpga.tools.openxc7 import INSTALL, OpenXC7
 from tests.zynq.board import Shape
@@ -310,7 +310,7 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
 
 
 def test_a_wrong_table(tmp_path: Path) -> None:
-    from bnn2fpga.build import BuildConfig
+    from bnn2fpga.build.steps import BuildConfig
 
     path = tmp_path / "build.toml"
     path.write_text('model = "m.onnx"\n[openxc7]\nchip = "x"\n')

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bnn2fpga import open_flow
-from bnn2fpga.ir import Design, Target
-from bnn2fpga.passes.fifos import size_fifos
-from bnn2fpga.project import Project
-from bnn2fpga.rtl.project import rtl_project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.backends.zynq import TOP, zynq_project
+from bnn2fpga.build import open_flow
+from bnn2fpga.design.graph import Design, Target
+from bnn2fpga.files.project import Project
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.tools.openxc7 import OpenXC7
-from bnn2fpga.zynq import TOP, zynq_project
 from tests.kernels.designs import conv_net, dense_net, frames_for, outputs_of
 from tests.zynq.board import SIZE, Board, has_icarus
 

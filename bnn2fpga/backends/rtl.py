@@ -1,0 +1,43 @@
+"""A Design as SystemVerilog: one module a kernel, the top level, memory files."""
+
+from __future__ import annotations
+
+from bnn2fpga.backends.names import check_names
+from bnn2fpga.backends.rtl_cells import COUNTERS, counters_text, popcount_text, rom_text
+from bnn2fpga.circuits.memory import LUT_DEPTH
+from bnn2fpga.circuits.popcount import Popcount
+from bnn2fpga.design.graph import Design
+from bnn2fpga.files.project import Project
+from bnn2fpga.files.templates import render
+
+FOLDER = "rtl"
+
+
+def rtl_project(design: Design, primitives: bool = False) -> Project:
+    """Everything below rtl/; the memory files are read from there, so tools run in that folder.
+
+    With `primitives` popcounts, deep tables in LUTs and FIFOs of two beats are of 7-series cells, otherwise
+    of their behavioural twins.
+    """
+    check_names(design)
+    # no kernel's name ends in an underscore
+    files = {
+        "fifo_.sv": render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=primitives),
+        "top_.sv": render("rtl/top.sv.j2", design=design),
+    }
+    popcounts: set[Popcount] = set()
+    for node in design.nodes:
+        kernel = node.kernel
+        text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel)
+        files[f"{node.name}.sv"] = f"// {node.name}: {type(kernel).__name__}\n{text}"
+        for name, rom in kernel.roms.items():
+            table = f"{node.name}_{name}"
+            files[f"{table}.mem"] = rom.text
+            if rom.paged:
+                files[f"{table}_.sv"] = rom_text(rom, table, primitives)
+        popcounts |= set(kernel.popcounts)
+    for popcount in popcounts:
+        files[f"{popcount.name}.sv"] = popcount_text(popcount, primitives)
+    if primitives and popcounts:
+        files[COUNTERS] = counters_text()
+    return Project({f"{FOLDER}/{name}": text for name, text in files.items()})

@@ -1,0 +1,25 @@
+"""Popcounts and deep tables as SystemVerilog: of 7-series cells, or twins that simulate fast."""
+
+from __future__ import annotations
+
+from bnn2fpga.circuits.popcount import Popcount
+from bnn2fpga.circuits.rom import Rom
+from bnn2fpga.files.templates import render
+
+COUNTERS = "counters_.sv"
+"""The file of the modules that a popcount of 7-series cells instantiates."""
+
+
+def counters_text() -> str:
+    """The text of COUNTERS."""
+    return render("rtl/counters.sv.j2")
+
+
+def popcount_text(count: Popcount, primitives: bool) -> str:
+    """Its module: of LUT and CARRY4 cells, or one that is good for any device."""
+    return render("rtl/popcount.sv.j2", count=count, primitives=primitives)
+
+
+def rom_text(rom: Rom, name: str, primitives: bool) -> str:
+    """The module NAME_ of a `paged` table: of 7-series cells, or one that reads NAME.mem."""
+    return render("rtl/rom.sv.j2", name=name, rom=rom, primitives=primitives)

@@ -1,0 +1,3 @@
+"""Boards as facts, one TOML file each.
+
+Knows nothing of designs."""

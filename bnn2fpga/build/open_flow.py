@@ -1,0 +1,87 @@
+"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr-xilinx, prjxray.
+
+Each function is the action of one step of a build: it fills a fresh folder and reads those of the steps
+before it. Logs go beside the steps, since they hold times and differ from run to run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from bnn2fpga.boards.board import Board
+from bnn2fpga.errors import BuildError, ConfigError
+from bnn2fpga.build.flow import needed
+from bnn2fpga.design.graph import Design, Target
+from bnn2fpga.files.project import Project
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
+from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.tools.prjxray import write_bitstream
+from bnn2fpga.tools.yosys import Synthesis, run_yosys
+from bnn2fpga.backends.zynq import SPLIT, TOP, zynq_project
+
+NETLIST = "netlist.json"
+"""yosys' result, below the step `synthesis`."""
+
+
+def rtl(design: Design, folder: Path, primitives: bool = True) -> None:
+    """The core's files and those of the Zynq around it; without `primitives` any simulator reads them."""
+    core = rtl_project(design, primitives)
+    around = zynq_project(design, core.digest)
+    Project({**core.files, **around.files}).write(folder)
+
+
+def synthesis(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The netlist, and what it needs of the chip; a BuildError if that is a multiplier."""
+    netlist = folder / NETLIST
+    found = synthesize(needed(folder, "rtl"), TOP, netlist, folder.parent / "yosys.log", tools)
+    if found.dsps:
+        raise BuildError(f"{design.name}: yosys made {found.dsps} DSPs; please report this design")
+    (folder / "synthesis.json").write_text(json.dumps(found.as_dict(), indent=1) + "\n")
+
+
+def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> Synthesis:
+    """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` into `netlist` (JSON).
+
+    It runs in rtl/, from where the memory files are read.
+    """
+    files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
+    finish = f'techmap -map ../zynq/{SPLIT}; clean; check -assert; stat; write_json "{netlist.absolute()}"'
+    return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
+
+
+def route(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The routed design (FASM), its speed and use of the chip; a BuildError if it is too slow."""
+    target = _target(design)
+    netlist = needed(folder, "synthesis") / NETLIST
+    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr-xilinx.log"
+    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools)
+    result.check(design.name, target.clock_mhz)
+    (folder / "route.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+
+
+def bitstream(design: Design, folder: Path, tools: OpenXC7) -> None:
+    """The bitstream, and the register map that a driver needs beside it."""
+    fasm = needed(folder, "route") / f"{design.name}.fasm"
+    log = folder.parent / "prjxray.log"
+    write_bitstream(fasm, _target(design).part, folder / f"{design.name}.bit", log, tools)
+    shutil.copyfile(needed(folder, "rtl") / "registers.json", folder / "registers.json")
+
+
+def check_part(board: Board) -> None:
+    """A ConfigError unless the open tools and the files around the core serve the board's part."""
+    if board.family != "zynq7000":
+        raise ConfigError(
+            f"board {board.name}: --flow openxc7 serves the Zynq-7000 (xc7z…), not {board.part}; choose "
+            "another board, or --flow vivado"
+        )
+
+
+def _target(design: Design) -> Target:
+    """Part and clock; only for the Zynq-7000, whose processing system the files around the core use."""
+    if design.target is None or not design.target.part.startswith("xc7z"):
+        part = design.target.part if design.target else "no part"
+        raise BuildError(f"{design.name}: is for {part}; the open flow serves the Zynq-7000 (xc7z…)")
+    return design.target

@@ -1,0 +1,3 @@
+"""What a person types and sees: commands, tables, progress.
+
+Knows everything; nothing knows it."""

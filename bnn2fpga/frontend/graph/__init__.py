@@ -1,0 +1,1 @@
+"""QONNX graphs: read, executed, transformed; nothing of designs."""

@@ -1,0 +1,133 @@
+"""Graph transformations of qonnx and FINN, none of them trusted.
+
+FINN silently changes what some binary networks compute (zero-padded convolutions, sums of signs), so
+the graph is executed before and after each transformation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from finn.transformation.streamline.remove import RemoveIdentityReshape, RemoveIdentityTranspose
+from qonnx.core.datatype import DataType
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.base import Transformation
+from qonnx.transformation.extract_conv_bias import ExtractBiasFromConv
+from qonnx.transformation.general import ConvertSubToAdd
+from qonnx.transformation.infer_shapes import InferShapes
+
+from bnn2fpga.errors import TransformError
+from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.graph.quantizer import QUANTIZERS
+from bnn2fpga.frontend.graph.split_gemm import SplitGemm
+
+DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
+    ExtractBiasFromConv(),
+    SplitGemm(),
+    ConvertSubToAdd(),
+    RemoveIdentityReshape(),
+    RemoveIdentityTranspose(),
+)
+"""Those that move no rounding: bias and Gemm split into plain nodes, idle layout nodes removed.
+
+Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
+RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.
+"""
+
+FRAMES = 16
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One transformation: nodes before and after it, and the largest change of an output, relative.
+
+    `changed` says whether any node is another one, or elsewhere.
+    """
+
+    name: str
+    nodes_before: int
+    nodes_after: int
+    deviation: float
+    changed: bool
+
+
+def random_input(model: ModelWrapper, frames: int, seed: int = 0) -> Array:
+    """Frames (N, …) for the graph's input: its annotated integers, or floats of image-like and wide range."""
+    name = model.graph.input[0].name
+    shape = (frames, *model.get_tensor_shape(name)[1:])
+    kind = model.get_tensor_datatype(name)
+    random = np.random.default_rng(seed)
+    if kind != DataType["FLOAT32"]:
+        integers = random.integers(int(kind.min()), int(kind.max()) + 1, shape)
+        return np.where(kind.allowed(0) | (integers != 0), integers, 1).astype(np.float32)
+    values = random.uniform(0, 1, shape)
+    values[1::2] = random.normal(0, 1.5, (len(values[1::2]), *shape[1:]))
+    return values.astype(np.float32)
+
+
+def streamline(
+    model: ModelWrapper, transformations: Sequence[Transformation] = DEFAULT_TRANSFORMATIONS
+) -> tuple[ModelWrapper, tuple[Applied, ...]]:
+    """A transformed copy of a loaded `model`, and what each transformation did.
+
+    Raises TransformError, naming the transformation, if one fails or changes the output on any of
+    16 random frames by more than float32 rounding.
+    """
+    frames = random_input(model, FRAMES)
+    expected = _output(model, frames)
+    applied = []
+    for transformation in transformations:
+        name = type(transformation).__name__
+        before = len(model.graph.node)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                changed = model.transform(transformation).transform(InferShapes())
+            result = _output(changed, frames)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise TransformError(f"{name} fails on this graph: {reason}; leave it out of the list") from error
+        deviation = _deviation(expected, result)
+        if not deviation <= TOLERANCE:
+            wrong = sum(not _deviation(a, b) <= TOLERANCE for a, b in zip(expected, result, strict=False))
+            raise TransformError(
+                f"{name} changes what the graph computes ({wrong} of {FRAMES} random frames differ, "
+                f"by up to {deviation:.3g} of the output's range); leave it out of the list"
+            )
+        different = list(changed.graph.node) != list(model.graph.node)
+        _name_new_nodes(changed)
+        model, expected = changed, result
+        applied.append(Applied(name, before, len(model.graph.node), deviation, different))
+    return model, tuple(applied)
+
+
+def _name_new_nodes(model: ModelWrapper) -> None:
+    """Refusals and kernels name nodes; transformations add some without a name."""
+    names = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        if not node.name:
+            node.name = next(n for i in count() if (n := f"{node.op_type}_{i}") not in names)
+            names.add(node.name)
+
+
+def _output(model: ModelWrapper, frames: Array) -> Array:
+    graph = Graph(model)
+    # qonnx' and FINN's own nodes (Im2Col, …) keep to the batch size that is written in them
+    alone = any(n.domain not in ("", "ai.onnx") and n.op_type not in QUANTIZERS for n in graph.nodes)
+    return graph.execute(frames, batch=1 if alone else FRAMES)[graph.output]
+
+
+def _deviation(expected: Array, result: Array) -> float:
+    """The largest difference in units of the expected output's largest magnitude."""
+    if expected.shape != result.shape:
+        return float("inf")
+    difference = np.abs(expected.astype(np.float64) - result).max(initial=0)
+    return float(difference / max(np.abs(expected).max(initial=0), 1e-30))
+
+
+__all__ = ["DEFAULT_TRANSFORMATIONS", "Applied", "random_input", "streamline"]

@@ -1,0 +1,1 @@
+"""Networks that others keep as parameters without a graph, as designs."""

@@ -1,0 +1,1 @@
+"""From a streamlined graph to a Design: one file a rule."""

@@ -1,0 +1,254 @@
+"""MatMul and Conv: integer dot products at every pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import sqrt
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from bnn2fpga.design.graph import Port
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.layers import ChannelDot, Dot, Windows
+from bnn2fpga.design.stream import Stream
+from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.graph.quantizer import attribute
+from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.grouped import lower_groups
+from bnn2fpga.frontend.lowering.repeat import one_source, repeated
+from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
+from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
+from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
+
+CONFIDENCE = 4
+"""Standard deviations of a float32 sum's rounding that are allowed for."""
+
+
+def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
+    """(1, …, K) times constant (K, M): a dot product for each place of the leading axes."""
+    integers, scales, kind = _weights(node, weights)
+    if integers.ndim != 2:
+        raise ModelError(f"{node.name}: weights of shape {integers.shape}; legal: (inputs, outputs)")
+    inputs = integers.shape[0]
+    places = signal.index.reshape(-1, inputs)
+    order = places[0] - places[0].min()
+    expected = np.arange(len(places))[:, None] * inputs + order
+    if not np.array_equal(places, expected):
+        raise ModelError(
+            f"{node.name}: its input arrives in another order than it needs; remove the transpose"
+        )
+    if signal.padding:
+        raise ModelError(
+            f"{node.name}: a padded tensor feeds a matrix product; pad before a convolution only"
+        )
+    in_order = np.empty_like(integers)
+    in_order[order] = integers
+    shape = (inputs,) if len(places) == 1 else (len(places), inputs)
+    layer = Dot(Stream(shape, signal.stream.type), in_order.T, kind)
+    result = _dot(build, node, signal, layer, scales)
+    graph_shape = (*signal.index.shape[:-1], integers.shape[1])
+    index = np.arange(result.stream.size).reshape(graph_shape)
+    return replace(result, pending=(Segment(node.output[0], index),))
+
+
+def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
+    """A 2-D convolution: sliding windows, then a dot product for each of them."""
+    integers, scales, kind = _weights(node, weights)
+    if integers.ndim != 4:
+        raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
+    group = cast(int, attribute(node, "group", 1))
+    depthwise = group == signal.index.shape[1] == len(integers) and group != 1
+    if len(node.input) > 2:
+        raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
+    kernel = cast(tuple[int, int], integers.shape[2:])
+    pads, pad_value = _pads(node, signal, kernel)
+    image = as_image(node, signal)
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    copied = one_source(integers)
+    plain = stride == (1, 1) and not any(pads) and group == 1 and signal.padding is None
+    if copied is not None and plain and np.all(scales == scales.flat[0]) and signal.bare:
+        scaled = replace(signal, scale=signal.scale * scales.flat[0])
+        return repeated(node, scaled, signal.index[:, copied])
+    port = signal.port
+    layer = Windows(image, kernel, stride, pads, dilation, pad_value)
+    per_output = scales.reshape(len(integers), -1).T
+    if group != 1 and not depthwise:
+        port, units = lower_groups(build, node.name, port, layer, integers, kind, group)
+        places = units[0].outputs[0].shape[:-1]
+        stream = Stream((*places, len(integers)), units[0].accumulator_type)
+        result = _summed(node, signal, port, stream, units, per_output)
+        build.say(f"{group} groups of channels, each a convolution of its own, {kind} weights")
+    else:
+        if kernel != (1, 1) or stride != (1, 1) or any(pads):
+            port, window = build.add(f"{node.name}_window", layer, port)
+            image = window.outputs[0]
+        flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
+        # a zero of another type may be any channel's own
+        tap = integers.shape[1] if signal.stream.type.bipolar else 1
+        conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind, tap)
+        result = _dot(build, node, replace(signal, port=port), conv, per_output)
+    if any(pads):
+        build.say(f"padded with {pad_value}" if pad_value else "padded with zeros, which add nothing")
+    height, width, channels = result.stream.shape
+    return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
+
+
+def as_image(node: onnx.NodeProto, signal: Signal) -> Stream:
+    """The signal's stream as (H, W, C); a ModelError if it does not come in that order."""
+    shape = signal.index.shape
+    if len(shape) != 4 or not np.array_equal(signal.index, raster_index(shape)):
+        raise ModelError(
+            f"{node.name}: its input {shape} does not arrive pixel by pixel; legal: (1, C, H, W) without "
+            "a transpose or reshape that moves data"
+        )
+    return Stream((shape[2], shape[3], shape[1]), signal.stream.type)
+
+
+def pair(node: onnx.NodeProto, name: str) -> tuple[int, int]:
+    """A two-number attribute, 1 and 1 if absent."""
+    values = cast(list[int], attribute(node, name, [1, 1]))
+    return values[0], values[1]
+
+
+def explicit_pads(
+    node: onnx.NodeProto, size: tuple[int, int], kernel: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right of a Conv or MaxPool, `auto_pad` resolved."""
+    auto = cast(bytes, attribute(node, "auto_pad", b"NOTSET")).decode()
+    if auto in ("NOTSET", ""):
+        top, left, bottom, right = cast(list[int], attribute(node, "pads", [0, 0, 0, 0]))
+        return top, left, bottom, right
+    if auto == "VALID":
+        return 0, 0, 0, 0
+    stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    totals = [
+        max(0, (-(-size[a] // stride[a]) - 1) * stride[a] + dilation[a] * (kernel[a] - 1) + 1 - size[a])
+        for a in (0, 1)
+    ]
+    less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    before, after = (less, more) if auto == "SAME_UPPER" else (more, less)
+    return before[0], before[1], after[0], after[1]
+
+
+def _pads(
+    node: onnx.NodeProto, signal: Signal, kernel: tuple[int, int]
+) -> tuple[tuple[int, int, int, int], int]:
+    """The border around the input and the integer that it holds."""
+    size = cast(tuple[int, int], signal.index.shape[2:])
+    own = explicit_pads(node, size, kernel)
+    if signal.padding is None:
+        return own, 0
+    value = signal.padding.value / signal.scale.flat[0]
+    if value % 1 or (any(own) and value):
+        raise ModelError(
+            f"{node.name}: its input is padded with {signal.padding.value}, which "
+            + (
+                "is followed by zero padding; pad once"
+                if any(own)
+                else f"is no multiple of {signal.scale.flat[0]}"
+            )
+        )
+    top, left, bottom, right = (a + b for a, b in zip(own, signal.padding.pads, strict=True))
+    return (top, left, bottom, right), int(value)
+
+
+def has_integers(weights: Parameter) -> bool:
+    """Whether they are quantized, or all of one magnitude or 0."""
+    magnitude = np.abs(weights.values)
+    others = magnitude[magnitude > 0]
+    return weights.integers is not None or bool(others.size and others.min() == others.max())
+
+
+def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
+    if weights.integers is None or weights.scales is None or weights.type is None:
+        if not has_integers(weights):
+            raise ModelError(
+                f"{node.name}: float weights; quantize them to 1 or 2 bits "
+                "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
+            )
+        scales = np.full(weights.values.shape, np.abs(weights.values).max(), np.float64)
+        kind = BIPOLAR if np.all(weights.values) else TERNARY
+        return np.sign(weights.values).astype(np.int64), scales, kind
+    kind = weights.type
+    if kind.bits > 2 or kind.low < -2 or kind.high > 1:
+        raise ModelError(
+            f"{node.name}: {kind.bits}-bit weights, {kind.low} to {kind.high}; legal: 1 or 2 bits, -2 to 1"
+        )
+    scales = weights.scales.astype(np.float64)
+    return weights.integers, scales, kind if kind.bipolar else IntType(2, signed=True, narrow=kind.low > -2)
+
+
+def _dot(
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    layer: Dot | ChannelDot,
+    scales: npt.NDArray[np.float64],
+) -> Signal:
+    """Adds the dot products of `layer`, weights (M, K)."""
+    port, kernel = build.add(node.name, layer, signal.port)
+    assert isinstance(kernel, MatrixVector | DepthwiseUnit)
+    build.say(
+        f"{'a kernel of its own for each channel: ' if isinstance(layer, ChannelDot) else ''}"
+        f"sums of {layer.weights.shape[1]:,} products, {signal.stream.type} inputs times "
+        f"{layer.weight_type} weights"
+    )
+    return _summed(node, signal, port, kernel.outputs[0], [kernel], scales)
+
+
+def _summed(
+    node: onnx.NodeProto,
+    signal: Signal,
+    port: Port,
+    stream: Stream,
+    units: Sequence[MatrixVector | DepthwiseUnit],
+    scales: npt.NDArray[np.float64],
+) -> Signal:
+    """The sums that `units` put on `stream`; `scales` (K, M) must not vary along K."""
+    if not signal.bare:
+        raise ModelError(
+            f"{node.name}: float values reach it: no quantizer stands between it and the nodes before; "
+            "put a QuantIdentity in front of it"
+        )
+    if signal.scale.size != 1 or signal.offset or signal.multiplier != 1 or np.any(signal.bias):
+        raise ModelError(
+            f"{node.name}: its input has no single scale; put a quantizer with one scale in front of it"
+        )
+    if np.any(scales != scales[:1]):
+        raise ModelError(
+            f"{node.name}: weight scales vary within an output channel; use one a channel or tensor"
+        )
+    scale = scales[0] * signal.scale.flat[0]
+    multiplier, offset = units[0].dot_affine
+    lows, highs = zip(*(unit.accumulator_range for unit in units), strict=True)
+    kind = units[0].source_type
+    input_size = max(-kind.low, kind.high)
+    levels = np.arange(kind.low, kind.high + 1, kind.step, dtype=np.float64)
+    largest = max(int(np.abs(unit.weights).sum(axis=1).max()) for unit in units) * input_size
+    exact = max(map(significant_bits, scale)) + largest.bit_length() <= 24
+    # float32 adds K products up in a random walk of roundings, each of the size of the partial sum's:
+    # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
+    unit = 0.0 if exact else CONFIDENCE * 2.0**-24
+    terms = units[0].weights.shape[1]
+    return Signal(
+        port,
+        stream,
+        scale,
+        np.arange(min(lows), max(highs) + 1),
+        pending=signal.pending,
+        multiplier=multiplier,
+        offset=offset,
+        rounding=unit * scale * terms * input_size,
+        relative_rounding=unit * sqrt(terms),
+        spread=sqrt(terms * np.mean(levels**2)) / multiplier,
+    )
+
+
+def significant_bits(value: float) -> int:
+    """Bits of the mantissa without trailing zeros; 1 for a power of two."""
+    numerator = float(value).as_integer_ratio()[0]
+    return (numerator // (numerator & -numerator)).bit_length()

@@ -1,0 +1,1 @@
+"""What kernels share: folding, memories, tables. A file here is no kernel."""

@@ -1,0 +1,1 @@
+"""Chooses the folding of every kernel, and puts width converters between them."""
