@@ -22,7 +22,7 @@ from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 from benchmarks.cnv import cnv_module
 from benchmarks.plan import finn_plan_seconds
 from bnn2fpga.boards.board import load_board
-from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.planning.folding.fold import plan

@@ -26,7 +26,7 @@ from rich.progress import track
 from scipy.optimize import least_squares
 
 from bnn2fpga.backends.rtl import rtl_project
-from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.circuits.memory import LUT_DEPTH, fifo_parts
 from bnn2fpga.circuits.resources import FITTED
 from bnn2fpga.design.graph import Design

@@ -1,9 +1,10 @@
 """bnn2fpga: binary neural networks as verified streaming accelerators for FPGAs."""
 
 from bnn2fpga.backends.hls import write_hls
-from bnn2fpga.build.compile import compile
+from bnn2fpga.build.compiler import compile
 from bnn2fpga.build.deployment import rebuild
-from bnn2fpga.build.verify import Ladder, verify
+from bnn2fpga.build.ladder import Ladder
+from bnn2fpga.build.verify import verify
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError
 

@@ -10,7 +10,7 @@ import torch
 
 import bnn2fpga
 from bnn2fpga.build.dataset import fit_frames, load_dataset
-from bnn2fpga.build.verify import Difference, compare_integers, compare_outputs
+from bnn2fpga.build.ladder import Difference, compare_integers, compare_outputs
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.frontend import load
 from tests.models import SHAPE, random_data, small_net, small_onnx

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bnn2fpga.boards.board import load_board
 from bnn2fpga.build.facts import describe, planned
-from bnn2fpga.build.verify import Ladder, compare_integers
+from bnn2fpga.build.ladder import Ladder, compare_integers
 from bnn2fpga.build.versions import versions
 from bnn2fpga.design.graph import Design
 from bnn2fpga.planning.estimate import estimate

@@ -15,7 +15,6 @@ from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.build.flow import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.files.project import Project
-from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
@@ -26,9 +25,8 @@ NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
 
 
-def rtl(design: Design, folder: Path, primitives: bool = True) -> None:
-    """The core's files and those of the Zynq around it; without `primitives` any simulator reads them."""
-    core = rtl_project(design, primitives)
+def rtl(design: Design, folder: Path, core: Project) -> None:
+    """The core's files and those of the Zynq around it."""
     around = zynq_project(design, core.digest)
     Project({**core.files, **around.files}).write(folder)
 

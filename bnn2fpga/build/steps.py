@@ -11,63 +11,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bnn2fpga.build import facts, open_flow, vivado_flow
-from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.build.flow import ASIDE, STAMP, Step, needed
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
-from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.report.facts import REPORT
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.files.package_data import package_digest
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
-from bnn2fpga.build.verify import Ladder, Level, climb, graph_outputs, random_frames
+from bnn2fpga.build.ladder import Ladder, Level
+from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
+
+from bnn2fpga.build.config import HOW
+from bnn2fpga.build.config import BuildConfig
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
-
-
-Flow = Literal["sim", "vitis", "vivado", "openxc7"]
-"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
-
-
-_HOW = {"flow", "vivado", "openxc7"}
-"""Settings that change nothing of what is built and verified before the flow's own steps."""
-
-
-class BuildConfig(Options):
-    """A build as it is kept in build.toml: `bnn2fpga build build.toml` repeats it.
-
-    `data` are frames (and labels) to verify with, each divided by `divide`; without it, `frames`
-    random ones are used. The tables [vivado] and [openxc7] say where the tools of the flows of these names
-    lie.
-    """
-
-    model: Path
-    data: Path | None = None
-    divide: float = 1.0
-    frames: int = 64
-    flow: Flow = "vitis"
-    vivado: Vivado = Vivado()
-    openxc7: OpenXC7 = OpenXC7()
-
-    def to_toml(self, whole: bool = False) -> str:
-        """The configuration as TOML; values that are None are left out.
-
-        Flow and tools are there only in the `whole`: another seed of the placer is no reason to verify
-        again, so what the first step writes must not name them.
-        """
-        values = self.model_dump(mode="json", exclude_none=True, exclude=_HOW)
-        if not whole:
-            return _lines(values)
-        tables = (("vivado", self.vivado), ("openxc7", self.openxc7))
-        return _lines(values | {"flow": self.flow}) + "".join(
-            f"[{name}]\n{_lines(tools.model_dump(mode='json', exclude_none=True))}" for name, tools in tables
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +50,7 @@ class Build:
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the deployment folder; `before` are steps that make the model and the data."""
         version = package_digest()
-        settings = version + self.config.model_dump_json(exclude={"model", "data"} | _HOW)
+        settings = version + self.config.model_dump_json(exclude={"model", "data"} | HOW)
         # files that earlier steps make are covered by those steps' digests
         model, data = (
             ("", "") if before else (_file_digest(self.config.model), _file_digest(self.config.data))
@@ -120,8 +84,7 @@ class Build:
         primitives = self.config.flow == "openxc7"
         if primitives:
             open_flow.check_part(self.pipeline.board)
-        action = self._open(open_flow.rtl, primitives)
-        rtl = Step("rtl", action, ("fold", "hls", "verify"), f"{version}{primitives}")
+        rtl = Step("rtl", self.rtl, ("fold", "hls", "verify"), f"{version}{primitives}")
         if not primitives:
             return [rtl]
         tools = self.config.openxc7
@@ -150,9 +113,14 @@ class Build:
         vivado_flow.implementation(self.pipeline.folded, folder, self.pipeline.board, self.config.vivado)
         (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
-    def _open(self, action: Callable[..., None], *settings: OpenXC7 | bool) -> Callable[[Path], None]:
+    def _open(self, action: Callable[..., None], *settings: OpenXC7) -> Callable[[Path], None]:
         """`action` of the open flow, on the folded design."""
         return lambda folder: action(self.pipeline.folded, folder, *settings)
+
+    def rtl(self, folder: Path) -> None:
+        """The SystemVerilog; for a bitstream of the chip's own cells, else as any simulator reads it."""
+        core = self.pipeline.reach("rtl-primitives" if self.config.flow == "openxc7" else "rtl")
+        open_flow.rtl(self.pipeline.folded, folder, core)
 
     def bitstream(self, folder: Path) -> None:
         """The bitstream, its register map, and the configuration that repeats this build."""
@@ -187,9 +155,7 @@ class Build:
 
     def hls(self, folder: Path) -> None:
         """The Vitis HLS project."""
-        design = self.pipeline.folded
-        assert design.target is not None
-        hls_project(design, design.target.part, design.target.clock_mhz).write(folder)
+        self.pipeline.hls.write(folder)
 
     def verify(self, folder: Path) -> None:
         """The ladder of levels; a MismatchError if one differs."""
@@ -248,11 +214,6 @@ class Build:
 
     def _cpp_frames(self, frames: int) -> int:
         return max(1, min(frames, CPP_OPERATIONS // max(1, facts.operations(self.pipeline.folded))))
-
-
-def _lines(values: dict[str, Any]) -> str:
-    """A table of TOML; JSON writes strings, numbers and truth values the same."""
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
 def _write_json(path: Path, value: Any) -> None:

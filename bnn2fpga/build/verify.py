@@ -16,14 +16,17 @@ from bnn2fpga.build.dataset import predicted_labels
 from bnn2fpga.errors import BuildError
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
-from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.planning.timing.schedule import interval
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
 
-RELATIVE = 1e-5
-"""Float outputs count as equal within this part of the largest one: scales may round differently."""
+from bnn2fpga.build.ladder import Array, Level
+from bnn2fpga.build.ladder import Array, Ladder
+from bnn2fpga.build.ladder import Array, compare_integers
+from bnn2fpga.build.ladder import Array, compare_outputs
+from bnn2fpga.build.ladder import Array, compare_labels
 
 RTL_CLOCKS = 1_000_000
 """What the RTL level spends unless asked for more frames; seconds."""
@@ -32,89 +35,6 @@ PAUSES = 0.1
 SHORT_RUN = 200_000
 """Clocks up to which compiling with optimization takes longer than it saves."""
 
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first place where a level leaves the reference; `place` is the index within the frame."""
-
-    frame: int
-    place: tuple[int, ...]
-    expected: float
-    found: float
-
-    def __str__(self) -> str:
-        return f"frame {self.frame}, place {list(self.place)}: {self.found:g} instead of {self.expected:g}"
-
-
-@dataclass(frozen=True)
-class Level:
-    """A level of the ladder compared with `reference`: how many of `frames` are equal in every value.
-
-    A `tolerated` level may differ: the user has allowed it to be rounded.
-    """
-
-    name: str
-    reference: str
-    compared: str
-    frames: int
-    equal: int
-    difference: Difference | None = None
-    tolerated: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether every frame is equal, or need not be."""
-        return self.tolerated or self.equal == self.frames
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """The levels from the model down to the generated C++ and SystemVerilog."""
-
-    levels: tuple[Level, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether all levels agree."""
-        return all(level.ok for level in self.levels)
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return {"equal": self.ok, "levels": [asdict(level) for level in self.levels]}
-
-
-def compare_integers(name: str, reference: str, expected: Ints, found: Ints) -> Level:
-    """A level whose every integer must be equal; frames (N, …)."""
-    return _level(name, reference, "integers", expected, found, expected != found)
-
-
-def compare_outputs(name: str, reference: str, expected: Array, found: Array) -> Level:
-    """A level whose outputs must be equal: integers to the bit, floats within RELATIVE."""
-    if np.issubdtype(expected.dtype, np.integer):
-        return _level(name, reference, "outputs", expected, found, expected != found)
-    tolerance = RELATIVE * np.abs(expected).max(initial=0)
-    return _level(name, reference, "outputs", expected, found, ~(np.abs(expected - found) <= tolerance))
-
-
-def compare_labels(name: str, reference: str, expected: Array, found: Array) -> Level:
-    """A tolerated level: whose outputs name the same label."""
-    labels = [predicted_labels(outputs) for outputs in (expected, found)]
-    return replace(
-        _level(name, reference, "labels, trunk rounded", labels[0], labels[1], labels[0] != labels[1]),
-        tolerated=True,
-    )
-
-
-def _level(name: str, reference: str, what: str, expected: Array, found: Array, differs: Array) -> Level:
-    frames = len(expected)
-    wrong = np.argwhere(differs.reshape(expected.shape))
-    if not len(wrong):
-        return Level(name, reference, what, frames, frames)
-    first = tuple(int(index) for index in wrong[0])
-    place = Difference(first[0], first[1:], float(expected[first]), float(found[first]))
-    return Level(name, reference, what, frames, frames - len(np.unique(wrong[:, 0])), place)
 
 
 def climb(
@@ -136,10 +56,10 @@ def climb(
     if not pipeline.imported:
         yield from _graph_levels(pipeline, frames, scores, simulated)
     count = len(frames) if cpp_frames is None else min(cpp_frames, len(frames))
-    yield compare_integers("C++", "numpy", simulated[:count], _run_cpp(design, integers[:count]))
+    yield compare_integers("C++", "numpy", simulated[:count], _run_cpp(pipeline, integers[:count]))
     budget = max(1, RTL_CLOCKS // interval(design)) if rtl_frames is None else rtl_frames
     count = min(len(frames), budget)
-    yield compare_integers("RTL", "numpy", simulated[:count], _run_rtl(design, integers[:count], trace))
+    yield compare_integers("RTL", "numpy", simulated[:count], _run_rtl(pipeline, integers[:count], trace))
 
 
 def _graph_levels(
@@ -161,23 +81,24 @@ def _graph_levels(
     yield compare_outputs("numpy", "QONNX", loaded.outputs, host.decode(simulated))
 
 
-def _run_cpp(design: Design, integers: Ints) -> Ints:
-    assert design.target is not None
+def _run_cpp(pipeline: Pipeline, integers: Ints) -> Ints:
+    design = pipeline.folded
     shaped = integers.reshape(len(integers), *design.inputs[0].stream.shape)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        hls_project(design, design.target.part, design.target.clock_mhz).write(folder)
+        pipeline.hls.write(folder)
         result = CppSimulator.compile(design, folder, folder / "testbench").run(shaped)
     return result.outputs[0].reshape(len(integers), -1)
 
 
-def _run_rtl(design: Design, integers: Ints, trace: Path | None) -> Ints:
+def _run_rtl(pipeline: Pipeline, integers: Ints, trace: Path | None) -> Ints:
     """The outputs under pauses at both ends, which must not change them."""
+    design = pipeline.folded
     shaped = integers.reshape(len(integers), *design.inputs[0].stream.shape)
     short = len(integers) * interval(design) <= SHORT_RUN
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        rtl_project(design).write(folder)
+        pipeline.reach("rtl").write(folder)
         simulator = RtlSimulator.compile(
             design, folder, folder / "model", trace=trace is not None, optimize=0 if short else 1
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 
-from bnn2fpga import __version__
 from bnn2fpga.tools.gcc import gcc_version
 from bnn2fpga.tools.packages import package_version
 
@@ -15,5 +14,5 @@ PACKAGES = ("numpy", "torch", "brevitas", "onnx", "qonnx", "finn-plus", "onnxrun
 def versions() -> dict[str, str]:
     """Versions by name, as found now; later steps keep those of yosys and Vivado with their results."""
     found = {name: package_version(name) for name in PACKAGES} | {"g++": gcc_version()}
-    own = {"bnn2fpga": __version__, "Python": platform.python_version()}
+    own = {"bnn2fpga": package_version("bnn2fpga"), "Python": platform.python_version()}
     return own | {name: version for name, version in found.items() if version}

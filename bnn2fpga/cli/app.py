@@ -19,11 +19,12 @@ from rich.table import Column, Table
 
 from bnn2fpga import __version__
 from bnn2fpga.boards.board import board_names, load_board
+from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.build.config import BuildConfig, Flow
 from bnn2fpga.build.dataset import load_dataset, predicted_labels
 from bnn2fpga.build.facts import planned
 from bnn2fpga.build.flow import run_flow
-from bnn2fpga.build.pipeline import Options, Pipeline
-from bnn2fpga.build.steps import Build, BuildConfig, Flow
+from bnn2fpga.build.steps import Build
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.cli import show
 from bnn2fpga.cli.demo import EPOCHS, Demo

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from bnn2fpga.build.config import BuildConfig
 from bnn2fpga.build.flow import Step
-from bnn2fpga.build.steps import Build, BuildConfig
+from bnn2fpga.build.steps import Build
 
 EPOCHS = 60
 

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from bnn2fpga.boards.board import Board
 from bnn2fpga.build.flow import StepEvent
-from bnn2fpga.build.verify import Level
+from bnn2fpga.build.ladder import Level
 from bnn2fpga.frontend.explanation import Explanation, Input, Integers, Refusal, Region
 from bnn2fpga.planning.estimate import Estimate
 from bnn2fpga.planning.exploration.explore import Progress as Explored

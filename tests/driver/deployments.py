@@ -12,8 +12,8 @@ import numpy as np
 
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.backends.zynq import register_map
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.deployment import BuiltFiles, deploy
-from bnn2fpga.build.pipeline import Options, Pipeline
 from bnn2fpga.build.verify import random_frames
 from tests.models import small_net, small_onnx
 
@@ -73,7 +73,7 @@ def numpy_core() -> Callable[[Any], Any]:
     """The small network as a function on the bytes of frames, packed by the streams of the design."""
     import torch
 
-    from bnn2fpga.build.compile import compile as compile_network
+    from bnn2fpga.build.compiler import compile as compile_network
     from tests.models import SHAPE
 
     design = compile_network(small_net(), example_input=torch.zeros(1, *SHAPE))

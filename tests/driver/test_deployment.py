@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import bnn2fpga.build.deployment as deployment
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.driver_file import driver_text
-from bnn2fpga.build.pipeline import Options, Pipeline
 from bnn2fpga.build.verify import random_frames
 from bnn2fpga.design.folding import lane_counts
 from bnn2fpga.design.integers import IntType

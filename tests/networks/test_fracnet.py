@@ -14,7 +14,7 @@ import pytest
 
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.boards.board import load_board
-from bnn2fpga.build.compile import compile
+from bnn2fpga.build.compiler import compile
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
 from bnn2fpga.frontend.importers.fracnet import (

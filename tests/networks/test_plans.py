@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bnn2fpga.boards.board import USABLE, load_board
-from bnn2fpga.build.pipeline import Options, Pipeline
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.design.graph import Design
 from bnn2fpga.planning.folding.fold import Plan, plan, resources, shares
 from bnn2fpga.planning.timing.fifo_depths import GRANULE

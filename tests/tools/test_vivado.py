@@ -510,7 +510,7 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
 
 
 def _config() -> Any:
-    from bnn2fpga.build.steps import BuildConfig
+    from bnn2fpga.build.config import BuildConfig
 
     return BuildConfig
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.build import open_flow
 from bnn2fpga.build.flow import Step, run_flow
 from bnn2fpga.design.graph import Target
@@ -105,7 +106,7 @@ class Bench:
         return run_flow(
             self.folder / "out",
             [
-                Step("rtl", partial(open_flow.rtl, design)),
+                Step("rtl", partial(open_flow.rtl, design, core=rtl_project(design, primitives=True))),
                 *(
                     Step(name, partial(getattr(open_flow, name), design, tools=tools), (before,), repr(tools))
                     for before, name in (
@@ -310,7 +311,7 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
 
 
 def test_a_wrong_table(tmp_path: Path) -> None:
-    from bnn2fpga.build.steps import BuildConfig
+    from bnn2fpga.build.config import BuildConfig
 
     path = tmp_path / "build.toml"
     path.write_text('model = "m.onnx"\n[openxc7]\nchip = "x"\n')

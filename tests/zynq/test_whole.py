@@ -48,7 +48,7 @@ def test_the_netlist_for_place_and_route(tmp_path: Path) -> None:
     """With the real yosys: no double outputs, no DSP, and the processing system in it."""
     design = replace(size_fifos(dense_net((64, 48, 10))), target=Target("pynq-z2", "xc7z020clg400-1", 100.0))
     (rtl := tmp_path / "01-rtl").mkdir()
-    open_flow.rtl(design, rtl)
+    open_flow.rtl(design, rtl, rtl_project(design, primitives=True))
     netlist = tmp_path / "netlist.json"
     open_flow.synthesize(rtl, TOP, netlist, tmp_path / "yosys.log", OpenXC7())
     cells = {cell["type"] for cell in json.loads(netlist.read_text())["modules"][TOP]["cells"].values()}
