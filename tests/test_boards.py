@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from bnn2fpga.boards.board import Board, board_names, load_board
 from bnn2fpga.errors import BuildError, ConfigError
-from bnn2fpga.files import package_data as resources_path
+from bnn2fpga.files import package_data
 from bnn2fpga.files.package_data import DataKind, data_folder
 
 GOOD = """\
@@ -216,7 +216,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_data_inside_the_package_wins_over_the_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: DataKind, installed: str
 ) -> None:
-    monkeypatch.setattr(resources_path, "__file__", str(tmp_path / "bnn2fpga" / "resources_path.py"))
+    monkeypatch.setattr(package_data, "__file__", str(tmp_path / "bnn2fpga/files/package_data.py"))
     inside, beside = tmp_path / "bnn2fpga" / installed, tmp_path / kind
     with pytest.raises(BuildError) as caught:
         data_folder(kind)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from bnn2fpga.backends import hls as codegen
+from bnn2fpga.files import templates as template_files
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.design.graph import Design, Node, Port
 from bnn2fpga.design.integers import BIPOLAR, IntType
@@ -182,10 +182,10 @@ def test_a_design_named_like_a_kernel_is_refused() -> None:
 @pytest.fixture
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A template folder of the test's own."""
-    monkeypatch.setattr(codegen, "data_folder", lambda kind: tmp_path)
-    codegen._environment.cache_clear()
+    monkeypatch.setattr(template_files, "data_folder", lambda kind: tmp_path)
+    template_files._environment.cache_clear()
     yield tmp_path
-    codegen._environment.cache_clear()
+    template_files._environment.cache_clear()
 
 
 FORK = StreamFork((4,), BIPOLAR, 2)

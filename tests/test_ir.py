@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.design import graph as ir
+from bnn2fpga.design import graph
 from bnn2fpga.design.folding import divisors
 from bnn2fpga.design.graph import Design, Edge, Node, Port
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
@@ -245,7 +245,7 @@ def test_simulate_gives_the_outputs_type_for_any_batch(monkeypatch: pytest.Monke
     assert design.simulate(frames.reshape(7, -1)).tolist() == whole.tolist()
     assert design.simulate(frames[:0]).shape == (0, 4)
     # chunks of two frames, with a single one left over
-    monkeypatch.setattr(ir, "MEMORY", 2 * max(edge.stream.size for edge in design.edges))
+    monkeypatch.setattr(graph, "MEMORY", 2 * max(edge.stream.size for edge in design.edges))
     assert design.simulate(frames).tolist() == whole.tolist()
     assert len(np.unique(whole, axis=0)) > 5, "the test's network always says the same"
 
