@@ -1,5 +1,5 @@
 """`python -m bnn2fpga`, which torchrun needs."""
 
-from bnn2fpga.cli.app import main
+from bnn2fpga.cli.main import main
 
 main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bnn2fpga.backends.names import check_names
 from bnn2fpga.backends.rtl_cells import COUNTERS, counters_text, popcount_text, rom_text
 from bnn2fpga.circuits.memory import LUT_DEPTH
@@ -41,3 +43,11 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     if primitives and popcounts:
         files[COUNTERS] = counters_text()
     return Project({f"{FOLDER}/{name}": text for name, text in files.items()})
+
+
+def write_rtl(design: Design, folder: str | Path) -> Path:
+    """Writes the SystemVerilog of a `design` into a new or empty folder, below rtl/; all of it or nothing.
+
+    Raises BuildError if the folder is in use.
+    """
+    return rtl_project(design).write_new(Path(folder))

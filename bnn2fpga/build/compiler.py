@@ -186,18 +186,46 @@ def compile(
     *,
     example_input: Any = None,
     clock_mhz: float | None = None,
+    max_lut: int | None = None,
+    max_bram: float | None = None,
     exact_sums: bool = False,
     trunk_bits: int | None = None,
     name: str | None = None,
 ) -> Design:
-    """The integer design of `model`, folded for `board`.
+    """The integer design of `model`, folded for `board` (a name, or the path of a .toml file).
 
     `model` is the path of a QONNX file or of a BNN-PYNQ or FracBNN .npz, a qonnx ModelWrapper, or a Brevitas
     module, which needs `example_input` (1, …). Without `fps` (frames a second) the design is as fast as the
-    board's resources allow. `exact_sums` and `trunk_bits` are explained at `frontend.lowering.lower`. Raises
-    a BuildError.
+    board's resources allow: `max_lut` LUTs and `max_bram` block RAMs of 36 Kbit, or four fifths of the chip's.
+
+    A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact sum decides.
+    A residual sum without a common integer grid is refused; with `trunk_bits` (0 to 12) it is rounded to that
+    many fraction bits. Raises BuildError, which names the node, the reason and the way out.
     """
     options = Options(
-        board=board, fps=fps, clock_mhz=clock_mhz, exact_sums=exact_sums, trunk_bits=trunk_bits, name=name
+        board=board,
+        fps=fps,
+        clock_mhz=clock_mhz,
+        max_lut=max_lut,
+        max_bram=max_bram,
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+        name=name,
     )
     return Pipeline(model, options, example_input).folded
+
+
+def explain(
+    model: Any,
+    *,
+    example_input: Any = None,
+    exact_sums: bool = False,
+    trunk_bits: int | None = None,
+    name: str | None = None,
+) -> Explanation:
+    """What each part of `model` becomes, by which rule, and what is refused; the arguments are `compile`'s.
+
+    A refusal is part of the explanation, no error. Raises BuildError for a model that cannot be read.
+    """
+    options = Options(exact_sums=exact_sums, trunk_bits=trunk_bits, name=name)
+    return Pipeline(model, options, example_input).explained

@@ -25,6 +25,7 @@ from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.planning.timing.fifo_needs import FifoNeed
 from bnn2fpga.planning.roofline import roofline
 
+from bnn2fpga.report.dataflow_plot import dataflow_svg
 from bnn2fpga.report.facts import FORMAT
 
 
@@ -161,3 +162,8 @@ def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, A
         "versions": read("verify", "versions.json"),
         "digests": {"files": files, "steps": {step: read(step, STAMP)["outputs"] for step in folders}},
     }
+
+
+def draw(design: Design) -> str:
+    """The dataflow graph of a folded `design` as SVG: kernels, and streams with their width and FIFO depth."""
+    return dataflow_svg(describe(design))

@@ -15,7 +15,7 @@ from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.estimate import estimate
-from bnn2fpga.build.flow import ASIDE, STAMP, Step, needed
+from bnn2fpga.build.flow import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.report.facts import REPORT
@@ -223,3 +223,18 @@ def _write_json(path: Path, value: Any) -> None:
 def _file_digest(path: Path | None) -> str:
     """SHA-256 of a file that the user names; a missing one is found out by the step that reads it."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
+
+
+def run_build(
+    config: BuildConfig,
+    folder: str | Path,
+    to: str | None = None,
+    on_step: Callable[[StepEvent], None] | None = None,
+    on_level: Callable[[Level], None] = lambda level: None,
+) -> dict[str, Path]:
+    """Builds into `folder` as `bnn2fpga build` does, up to and with step `to`; gives each step's folder.
+
+    A build that was stopped goes on; unchanged steps are skipped. `on_step` sees steps begin and end, `on_level`
+    every level that was compared. Raises BuildError, also where two levels differ.
+    """
+    return run_flow(Path(folder), Build.of(config, on_level).steps(), to, on_step)

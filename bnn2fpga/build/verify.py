@@ -128,8 +128,9 @@ def random_frames(pipeline: Pipeline, count: int, seed: int = 0) -> Array:
 
 def verify(
     model: Any,
-    frames: npt.ArrayLike | None = None,
+    frames: npt.ArrayLike | int = 64,
     *,
+    scores: npt.ArrayLike | None = None,
     example_input: Any = None,
     board: str = "pynq-z2",
     fps: float | None = None,
@@ -139,24 +140,27 @@ def verify(
     rtl_frames: int | None = None,
     on_level: Callable[[Level], None] | None = None,
 ) -> Ladder:
-    """Compares every level of `model` on `frames` (N, …), or on 64 random ones.
+    """Compares every level of `model` on `frames` (N, …), or on that many random ones.
 
-    A Brevitas module is a level of its own. Where `trunk_bits` rounds a trunk, the labels are compared
-    and may differ. Raises BuildError where the model cannot be built; a
-    difference is no error but a Ladder that is not `ok`.
+    The other arguments are those of `compile`. `scores` (N, …) are the training framework's outputs for the same
+    frames, a level above the model; a Brevitas module's are computed. The C++ runs `cpp_frames` of the frames,
+    all for None; the SystemVerilog `rtl_frames`, as many as a million clocks hold for None. `on_level` is
+    called with every finished level. Where `trunk_bits` rounds a trunk, the labels are compared and may differ.
+
+    Raises BuildError where the model cannot be built; a difference is no error but a Ladder that is not `ok`.
     """
     options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
     pipeline = Pipeline(model, options, example_input)
-    chosen = random_frames(pipeline, 64) if frames is None else np.asarray(frames)
+    chosen = random_frames(pipeline, frames) if isinstance(frames, int) else np.asarray(frames)
     if not len(chosen):
         raise BuildError("verify needs at least one frame")
-    scores = None
-    if hasattr(model, "state_dict"):
+    above = None if scores is None else np.asarray(scores)
+    if above is None and hasattr(model, "state_dict"):
         from bnn2fpga.frontend.graph.eager import run_eagerly
 
-        scores = run_eagerly(model, chosen)
+        above = run_eagerly(model, chosen)
     levels = []
-    for level in climb(pipeline, chosen, scores, cpp_frames, rtl_frames):
+    for level in climb(pipeline, chosen, above, cpp_frames, rtl_frames):
         levels.append(level)
         if on_level:
             on_level(level)

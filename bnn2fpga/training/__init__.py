@@ -1,5 +1,7 @@
 """Training of binary networks without batch norm, ready for export to QONNX."""
 
+from bnn2fpga.frontend.graph.eager import run_eagerly
+from bnn2fpga.frontend.graph.export import export_module
 from bnn2fpga.training.digits import (
     DigitsData,
     DigitsNet,
@@ -19,7 +21,9 @@ __all__ = [
     "Sign",
     "SignPool",
     "accuracy",
+    "export_module",
     "load_digits_data",
+    "run_eagerly",
     "standardize",
     "train_digits",
 ]

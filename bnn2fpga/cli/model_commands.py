@@ -1,0 +1,232 @@
+"""Commands that look at a model without building it: estimate, explain, simulate, verify, explore."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.build.dataset import load_dataset, predicted_labels
+from bnn2fpga.build.facts import planned
+from bnn2fpga.build.verify import climb, graph_outputs, random_frames
+from bnn2fpga.cli.explanation import explanation
+from bnn2fpga.cli.options import (
+    BoardName,
+    Clock,
+    Data,
+    Divide,
+    ExactSums,
+    Fps,
+    Frames,
+    MaxBram,
+    MaxLut,
+    Model,
+    TrunkBits,
+)
+from bnn2fpga.cli.progress import ExploreProgress
+from bnn2fpga.cli.tables import fifo_table, front_tables, kernel_table, level_line, share_bars, speed, stacked
+from bnn2fpga.cli.terminal import command, out
+from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.planning.estimate import estimate as estimate_design
+from bnn2fpga.planning.exploration.explore import POINTS, Space
+from bnn2fpga.planning.exploration.explore import explore as explore_design
+from bnn2fpga.planning.exploration.workers import open_pool
+from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+
+PANEL = "Look at a model"
+
+
+@command(PANEL, "bnn2fpga simulate tfc.onnx --data mnist.npz --divide 255")
+def simulate(
+    model: Model,
+    data: Data = None,
+    divide: Divide = 1.0,
+    frames: Frames = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write the network's outputs to this .npy file.")
+    ] = None,
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+) -> None:
+    """Runs the integer design in numpy on DATA; prints the accuracy where labels are known."""
+    pipeline = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits))
+    chosen = _frames(pipeline, data, divide, frames)
+    start = time.perf_counter()
+    results = pipeline.lowered.run(chosen.frames)
+    seconds = time.perf_counter() - start
+    out.print(f"{len(results):,} frames in {seconds:.2f} s, {len(results) / seconds:,.0f} frames/s")
+    graph = graph_outputs(pipeline, chosen.frames)
+    if chosen.labels is not None:
+        out.print(f"accuracy {_accuracy(results, chosen.labels)}")
+        if graph is not None:
+            out.print(f"accuracy before the trunk was rounded {_accuracy(graph, chosen.labels)}")
+    if graph is not None:
+        same = int((predicted_labels(results) == predicted_labels(graph)).sum())
+        out.print(f"{same:,} of {len(results):,} labels as before the trunk was rounded")
+    if output is not None:
+        try:
+            np.save(output, results)
+        except OSError as error:
+            raise ConfigError(f"{output}: {error.strerror or error}; choose another file") from error
+
+
+@command(PANEL, "bnn2fpga verify tfc.onnx --data mnist.npz --divide 255 --frames 1000")
+def verify(
+    model: Model,
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    data: Data = None,
+    divide: Divide = 1.0,
+    frames: Frames = None,
+    cpp_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the generated C++.")] = None,
+    rtl_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the SystemVerilog.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write the SystemVerilog's waveforms (VCD).")] = None,
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+) -> None:
+    """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
+    if trace is not None and not trace.absolute().parent.is_dir():
+        raise ConfigError(f"{trace}: its folder does not exist; make it, or choose another file")
+    options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
+    pipeline = Pipeline(model, options)
+    chosen = _frames(pipeline, data, divide, frames)
+    worst = None
+    with out.status("comparing levels"):
+        for level in climb(pipeline, chosen.frames, chosen.scores, cpp_frames, rtl_frames, trace):
+            out.print(level_line(level))
+            worst = worst or (None if level.ok else level)
+    if worst is not None:
+        raise MismatchError(f"{worst.name} differs from {worst.reference}")
+
+
+@command(
+    PANEL,
+    "bnn2fpga estimate tfc.onnx --fps 100000 --clock 125",
+    "bnn2fpga estimate cnv.npz --max-lut 20000",
+    "bnn2fpga estimate tfc.onnx --json > plan.json",
+)
+def estimate(
+    model: Model,
+    board: BoardName = "pynq-z2",
+    fps: Fps = None,
+    clock: Clock = None,
+    max_lut: MaxLut = None,
+    max_bram: MaxBram = None,
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
+) -> None:
+    """Shows folding, cycles and resources of every kernel, before any synthesis."""
+    options = Options(
+        board=board,
+        fps=fps,
+        clock_mhz=clock,
+        max_lut=max_lut,
+        max_bram=max_bram,
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+    )
+    pipeline = Pipeline(model, options)
+    facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
+    needs = fifo_needs(pipeline.folded)
+    if as_json:
+        print(json.dumps(planned(facts, needs), indent=1))
+        return
+    out.print(
+        stacked(
+            kernel_table(facts),
+            fifo_table(needs),
+            speed(facts),
+            share_bars(facts),
+        )
+    )
+
+
+@command(
+    PANEL,
+    "bnn2fpga explore tfc.onnx -o front",
+    "bnn2fpga explore cnv.npz --board pynq-z2 --board mine.toml --clock 100 --clock 125",
+    "bnn2fpga explore cnv.npz --scheduler tcp://head:8786",
+)
+def explore(
+    model: Model,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(help="A board by name or .toml file, may be repeated; pynq-z2 if absent."),
+    ] = None,
+    clock: Annotated[
+        list[float] | None,
+        typer.Option(help="Clock in MHz, may be repeated; each board's default if absent."),
+    ] = None,
+    fps: Annotated[
+        list[float] | None,
+        typer.Option(help="A frame rate to ask for, may be repeated; a spread of rates if absent."),
+    ] = None,
+    points: Annotated[int, typer.Option(min=1, help="Frame rates to spread.")] = POINTS,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on this machine; one for each core if absent.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, tcp://host:port; its workers need bnn2fpga.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the points.")] = Path(
+        "bnn2fpga-explore"
+    ),
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+) -> None:
+    """Finds the Pareto front of MODEL: frames a second against LUTs and block RAM.
+
+    Every board is tried at every clock, from the fastest folding that fits to the smallest. OUTPUT gets
+    points.json, front.csv and front.svg. An exploration that was stopped goes on where it was.
+    """
+    space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
+    space.first_tasks()
+    lowered = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).lowered
+    with ExploreProgress(out) as progress, open_pool(workers, scheduler) as evaluate:
+        best, refused = explore_design(lowered, space, output, evaluate, progress.update)
+    for refusal in refused:
+        out.print(f"[yellow]–[/] {refusal.refusal}")
+    out.print(front_tables(best))
+    out.print(f"{output}: points.json, front.csv, front.svg")
+
+
+@command(PANEL, "bnn2fpga explain tfc.onnx --trunk-bits 4")
+def explain(
+    model: Model,
+    exact_sums: ExactSums = False,
+    trunk_bits: TrunkBits = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Shows what each part of MODEL becomes, by which rule, and why and where it is refused.
+
+    Exit code 1 if the model is refused, as for build.
+    """
+    explained = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).explained
+    if as_json:
+        print(json.dumps(explained.facts, indent=2))
+    else:
+        out.print(explanation(explained))
+    if explained.refusal is not None:
+        raise typer.Exit(explained.refusal.exit_code)
+
+
+def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:
+    from bnn2fpga.build.dataset import Dataset
+
+    if data is None:
+        return Dataset(random_frames(pipeline, count or 64))
+    chosen = load_dataset(data, pipeline.lowered.host.input_shape, divide).first(count)
+    if not len(chosen.frames):
+        raise ConfigError(f"{data}: holds no frames")
+    return chosen
+
+
+def _accuracy(outputs: Any, labels: Any) -> str:
+    right = int((predicted_labels(outputs) == labels).sum())
+    return f"{100 * right / len(labels):.2f} % ({right:,} of {len(labels):,})"
