@@ -15,9 +15,9 @@ from bnn2fpga.build.ladder import Ladder, Level
 from bnn2fpga.build.steps import run_build
 from bnn2fpga.build.verify import verify
 from bnn2fpga.cli.show import show
+from bnn2fpga.design.explanation import Explanation
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError
-from bnn2fpga.frontend.explanation import Explanation
 from bnn2fpga.planning.estimate import Estimate, estimate
 from bnn2fpga.planning.timing.schedule import earliest as schedule
 

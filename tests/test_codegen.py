@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from bnn2fpga.files import templates as template_files
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.design.graph import Design, Node, Port
 from bnn2fpga.design.integers import BIPOLAR, IntType
@@ -24,6 +23,7 @@ from bnn2fpga.design.layers import Copies
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, ToolError
+from bnn2fpga.files import templates as template_files
 from bnn2fpga.files.identifiers import RESERVED, c_name
 from bnn2fpga.files.project import Project
 from bnn2fpga.files.templates import render

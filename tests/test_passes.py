@@ -29,11 +29,12 @@ from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.threshold import Threshold
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.planning.estimate import estimate
-from bnn2fpga.planning.folding.fold import fold, plan, resources, shares
+from bnn2fpga.planning.folding.fold import fold, plan
 from bnn2fpga.planning.folding.program import LUT_WEIGHT
 from bnn2fpga.planning.folding.widths import converters, refold, without_converters
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles, interval
+from bnn2fpga.planning.usage import resources, shares
 from tests.contract import random_steps, random_values, run_cpp
 from tests.kernels.designs import (
     act,

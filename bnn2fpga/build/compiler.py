@@ -15,7 +15,7 @@ from bnn2fpga.boards.board import Board, load_board
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.files.project import Project
-from bnn2fpga.frontend.explanation import Explanation, explain_design
+from bnn2fpga.design.explanation import Explanation, explain_design
 
 if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan

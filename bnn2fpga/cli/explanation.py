@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bnn2fpga.cli.tables import stacked
-from bnn2fpga.frontend.explanation import Explanation, Input, Integers, Refusal, Region
+from bnn2fpga.design.explanation import Explanation, Input, Integers, Refusal, Region
 
 MOST_ALONG = 8
 """Lines of the nodes that a region took along."""

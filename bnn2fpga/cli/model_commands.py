@@ -15,6 +15,7 @@ from bnn2fpga.build.dataset import load_dataset, predicted_labels
 from bnn2fpga.build.facts import planned
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.cli.explanation import explanation
+from bnn2fpga.cli.front_table import front_tables
 from bnn2fpga.cli.options import (
     BoardName,
     Clock,
@@ -29,7 +30,7 @@ from bnn2fpga.cli.options import (
     TrunkBits,
 )
 from bnn2fpga.cli.progress import ExploreProgress
-from bnn2fpga.cli.tables import fifo_table, front_tables, kernel_table, level_line, share_bars, speed, stacked
+from bnn2fpga.cli.tables import fifo_table, kernel_table, level_line, share_bars, speed, stacked
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.estimate import estimate as estimate_design

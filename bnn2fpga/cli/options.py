@@ -43,8 +43,5 @@ Frames = Annotated[int | None, typer.Option(min=1, help="How many frames to take
 
 def given_options(context: typer.Context) -> set[str]:
     """The parameters that were given on the command line, by name."""
-    return {
-        name
-        for name in context.params
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from bnn2fpga.build.ladder import Ladder, Level
 from bnn2fpga.cli.explanation import explanation
 from bnn2fpga.cli.tables import kernel_table, level_line, share_bars, speed, stacked
-from bnn2fpga.frontend.explanation import Explanation
+from bnn2fpga.design.explanation import Explanation
 from bnn2fpga.planning.estimate import Estimate
 
 
@@ -27,5 +27,5 @@ def _rendered(thing: Estimate | Explanation | Ladder | Level) -> RenderableType:
     if isinstance(thing, Level):
         return level_line(thing)
     if isinstance(thing, Ladder):
-        return "\n".join(level_line(level).markup for level in thing.levels)
+        return Group(*map(level_line, thing.levels))
     raise TypeError(f"a {type(thing).__name__} cannot be shown; legal: Estimate, Explanation, Ladder, Level")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from rich.text import Text
 
 from bnn2fpga.build.ladder import Level
 from bnn2fpga.planning.estimate import Estimate
-from bnn2fpga.planning.exploration.points import Point
 from bnn2fpga.planning.timing.fifo_needs import FifoNeed
 
 BAR = 24
@@ -186,31 +184,6 @@ def conventions(before: str, after: str, old: Any, new: Any, ways: Iterable[Any]
     for way in ways:
         full, less = way.operations(old) / 1e6, way.operations(new) / 1e6
         table.add_row(way.name, f"{full:.4f}", f"{less:.4f}", f"{100 * less / full:.1f} %")
-    return table
-
-
-def front_tables(points: Iterable[Point]) -> Group:
-    """The points of a front in their order, a table for each board and clock."""
-    groups = groupby(points, key=lambda point: (point.board, point.clock_mhz))
-    return stacked(*(_front_table(f"{board}, {clock:g} MHz", group) for (board, clock), group in groups))
-
-
-def _front_table(title: str, points: Iterable[Point]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in ("frames/s", "cycles", "latency µs", "LUT", "", "BRAM36", ""):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("limited by", overflow="fold")
-    for point in points:
-        table.add_row(
-            f"{point.fps:,.{0 if point.fps >= 100 else 2}f}",
-            f"{point.interval:,}",
-            f"{point.latency_us:,.1f}",
-            f"{point.luts:,}",
-            f"{point.shares['LUT']:.1%}",
-            f"{point.bram36:g}",
-            f"{point.shares['BRAM']:.1%}",
-            point.bottleneck,
-        )
     return table
 
 

@@ -9,10 +9,7 @@ import numpy as np
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
 
-from bnn2fpga.design.graph import Design, Port
-from bnn2fpga.design.host import IntegerHost
-from bnn2fpga.errors import BuildError
-from bnn2fpga.frontend.explanation import (
+from bnn2fpga.design.explanation import (
     Change,
     Explanation,
     GraphNode,
@@ -22,6 +19,9 @@ from bnn2fpga.frontend.explanation import (
     Region,
     Unit,
 )
+from bnn2fpga.design.graph import Design, Port
+from bnn2fpga.design.host import IntegerHost
+from bnn2fpga.errors import BuildError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.streamline import Applied
 from bnn2fpga.frontend.lowering.fuse import fuse_thresholds

@@ -9,8 +9,8 @@ from bnn2fpga.boards.board import Board, load_board
 from bnn2fpga.circuits.resources import Resources, median_error, usual_path
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError
-from bnn2fpga.planning.folding.fold import resources, shares
 from bnn2fpga.planning.timing.schedule import frame_cycles, interval, latency
+from bnn2fpga.planning.usage import resources, shares
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from syrupy.assertion import SnapshotAssertion
 from torch import nn
 
 from bnn2fpga.cli import show
+from bnn2fpga.design.explanation import Explanation, Region, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ConfigError, ModelError
 from bnn2fpga.frontend import explain, load, lower, streamline
-from bnn2fpga.frontend.explanation import Explanation, Region, explain_design
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.stream_fork import StreamFork

@@ -7,10 +7,11 @@ import pytest
 from bnn2fpga.boards.board import USABLE, load_board
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.design.graph import Design
-from bnn2fpga.planning.folding.fold import Plan, plan, resources, shares
+from bnn2fpga.planning.folding.fold import Plan, plan
 from bnn2fpga.planning.timing.fifo_depths import GRANULE
 from bnn2fpga.planning.timing.schedule import deadlock, interval
 from bnn2fpga.planning.timing.steady_state import Steady
+from bnn2fpga.planning.usage import resources, shares
 from tests.bounded import bounded_interval
 from tests.networks.shared import shared_file
 

@@ -15,7 +15,7 @@ from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.kernels import all_kernels
-from bnn2fpga.planning.folding.fold import resources
+from bnn2fpga.planning.usage import resources
 from bnn2fpga.simulation.rtl import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
 from tests.contract import side_by_side

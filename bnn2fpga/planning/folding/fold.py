@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bnn2fpga.boards.board import USABLE, Board
-from bnn2fpga.circuits.memory import fifo
-from bnn2fpga.circuits.resources import Resources
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.planning.folding.choices import KINDS, Amounts, Choices, amounts
@@ -16,29 +14,10 @@ from bnn2fpga.planning.folding.program import GAP, ROUGH_GAP, solve
 from bnn2fpga.planning.folding.widths import refold
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles
+from bnn2fpga.planning.usage import fifo_resources, resources
 
 TRIES = 4
 """Programs solved for one pace, each with less room than the one before."""
-
-
-def resources(design: Design) -> Resources:
-    """The kernels' resources and those of the FIFOs, added up."""
-    return sum((node.kernel.resources for node in design.nodes), _fifos(design))
-
-
-def _fifos(design: Design) -> Resources:
-    return sum((fifo(edge.depth, edge.stream.bits) for edge in design.edges), Resources())
-
-
-def shares(used: Resources, board: Board) -> dict[str, float]:
-    """Used share of each kind of resource of `board`."""
-    return {
-        "LUT": used.all_luts / board.luts,
-        "LUTRAM": used.lutrams / board.lutram_luts if board.lutram_luts else float(used.lutrams > 0),
-        "FF": used.flipflops / board.flipflops,
-        "BRAM": used.bram36 / board.bram36,
-        "DSP": used.dsps / board.dsps if board.dsps else float(used.dsps),
-    }
 
 
 @dataclass(frozen=True)
@@ -198,7 +177,7 @@ class _Search:
         needed = amounts(resources(folded))
         kind = int(np.argmax(needed / np.maximum(self.limits, 1)))
         parts = {node.name: amounts(node.kernel.resources)[kind] for node in folded.nodes}
-        parts["the FIFOs"] = amounts(_fifos(folded))[kind]
+        parts["the FIFOs"] = amounts(fifo_resources(folded))[kind]
         return (
             f"{needed[kind]:,.1f} {KINDS[kind]} are needed of the {self.limits[kind]:,.1f} that may be used, "
             f"most of it in {max(parts, key=lambda name: parts[name])}"
