@@ -34,7 +34,7 @@ from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.files.project import Project
 from bnn2fpga.files.templates import render
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
-from bnn2fpga.planning.folding.widths import converters, without_converters
+from bnn2fpga.planning.folding.width_converters import converters, without_converters
 from bnn2fpga.tools.yosys import synthesize
 from tests.contract import side_by_side
 from tests.rtl.cases import contracts

@@ -18,7 +18,7 @@ from benchmarks.chip import NAME, chip
 from bnn2fpga import compile
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.design.graph import Design
-from bnn2fpga.tools.call import call
+from bnn2fpga.tools.run_tool import call
 from bnn2fpga.tools.yosys import find_yosys, synthesize
 
 CELLS = "read_verilog -lib +/xilinx/cells_sim.v +/xilinx/cells_xtra.v; blackbox =A:whitebox"

@@ -10,7 +10,7 @@ from bnn2fpga.boards.board import Board, board_names, load_board
 from bnn2fpga.build.compiler import compile, explain
 from bnn2fpga.build.config import BuildConfig
 from bnn2fpga.build.deployment import rebuild
-from bnn2fpga.build.facts import draw
+from bnn2fpga.build.design_facts import draw
 from bnn2fpga.build.ladder import Ladder, Level
 from bnn2fpga.build.steps import run_build
 from bnn2fpga.build.verify import verify

@@ -10,7 +10,7 @@ from bnn2fpga.design.layers import Concat, Copies, Dot, Layer, Map, Sum, WindowM
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
-from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from tests.contract import random_steps, random_values
 from tests.kernels.designs import connect

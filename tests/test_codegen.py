@@ -29,7 +29,7 @@ from bnn2fpga.files.project import Project
 from bnn2fpga.files.templates import render
 from bnn2fpga.kernels.stream_fork import StreamFork
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.tools import gcc
 from tests.contract import random_values

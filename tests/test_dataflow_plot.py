@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.build.facts import describe
+from bnn2fpga.build.design_facts import describe
 from bnn2fpga.report.dataflow_layout import end_name, lay_out
 from bnn2fpga.report.dataflow_plot import dataflow_svg, stream_label
 from tests.networks.shared import shared_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bnn2fpga.build.flow import STAMP, Step, StepEvent, needed, run_flow
+from bnn2fpga.build.step_runner import STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.errors import ConfigError, ModelError
 from bnn2fpga.files.output_folder import MARKER
 
@@ -348,7 +348,7 @@ HANGING = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from bnn2fpga.build.flow import Step, needed, run_flow
+    from bnn2fpga.build.step_runner import Step, needed, run_flow
 
     build, log, hang = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 
@@ -405,7 +405,7 @@ EVERYWHERE = textwrap.dedent(
     import os, shutil, signal, sys
     from itertools import count
     from pathlib import Path
-    from bnn2fpga.build.flow import Step, needed, run_flow
+    from bnn2fpga.build.step_runner import Step, needed, run_flow
 
     root = Path(sys.argv[1])
     TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "fcntl.flock"}

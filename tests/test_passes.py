@@ -23,15 +23,15 @@ from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.design.layers import Copies, Dot, Map, Sum, WindowMax, Windows
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
+from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.threshold import Threshold
 from bnn2fpga.kernels.width_converter import WidthConverter
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.folding.fold import fold, plan
-from bnn2fpga.planning.folding.program import LUT_WEIGHT
-from bnn2fpga.planning.folding.widths import converters, refold, without_converters
+from bnn2fpga.planning.folding.integer_program import LUT_WEIGHT
+from bnn2fpga.planning.folding.width_converters import converters, refold, without_converters
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles, interval
 from bnn2fpga.planning.usage import resources, shares

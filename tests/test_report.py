@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bnn2fpga.boards.board import load_board
-from bnn2fpga.build.facts import describe, planned
+from bnn2fpga.build.design_facts import describe, planned
 from bnn2fpga.build.ladder import Ladder, compare_integers
 from bnn2fpga.build.versions import versions
 from bnn2fpga.design.graph import Design
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.roofline import luts_per_operation, roofline
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
-from bnn2fpga.report.facts import FORMAT, markdown
 from bnn2fpga.report.pages import page, uses, write_pages
+from bnn2fpga.report.report_file import FORMAT, markdown
 from bnn2fpga.report.roofline_plot import roofline_svg, with_prefix
 from tests.chromium import Page, browse, find_chromium
 from tests.random_designs import random_design

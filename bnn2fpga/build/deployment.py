@@ -22,7 +22,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.build.facts import describe
+from bnn2fpga.build.design_facts import describe
 from bnn2fpga.planning.timing.schedule import frame_cycles, latency
 from bnn2fpga.tools.gcc import header_folder
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bnn2fpga.boards.board import Board
 from bnn2fpga.errors import BuildError, ConfigError
-from bnn2fpga.build.flow import needed
+from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.files.project import Project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route

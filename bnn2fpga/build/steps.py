@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bnn2fpga.build import facts, open_flow, vivado_flow
+from bnn2fpga.build import design_facts, open_flow, vivado_flow
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.estimate import estimate
-from bnn2fpga.build.flow import ASIDE, STAMP, Step, StepEvent, needed, run_flow
+from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.report.facts import REPORT
+from bnn2fpga.report.report_file import REPORT
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.files.package_data import package_digest
 from bnn2fpga.tools.amd import Vivado
@@ -140,17 +140,17 @@ class Build:
         """The transformed model and the list of transformations."""
         model, applied = self.pipeline.streamlined
         model.save(str(folder / "model.onnx"))
-        _write_json(folder / "transformations.json", facts.transformations(applied))
+        _write_json(folder / "transformations.json", design_facts.transformations(applied))
 
     def lower(self, folder: Path) -> None:
         """The integer design, described."""
-        _write_json(folder / "design.json", facts.describe(self.pipeline.lowered))
+        _write_json(folder / "design.json", design_facts.describe(self.pipeline.lowered))
 
     def fold(self, folder: Path) -> None:
         """The folding of each kernel, and the estimate."""
-        _write_json(folder / "design.json", facts.describe(self.pipeline.folded))
+        _write_json(folder / "design.json", design_facts.describe(self.pipeline.folded))
         estimated = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(folder / "estimate.json", facts.planned(estimated, fifo_needs(self.pipeline.folded)))
+        _write_json(folder / "estimate.json", design_facts.planned(estimated, fifo_needs(self.pipeline.folded)))
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:
@@ -172,7 +172,7 @@ class Build:
                     f"{level.frames} frames; first at {level.difference}"
                 )
         graph = None if data.labels is None else graph_outputs(self.pipeline, data.frames)
-        results = {"accuracy": facts.accuracy(self.pipeline.folded, data, graph)}
+        results = {"accuracy": design_facts.accuracy(self.pipeline.folded, data, graph)}
         _write_json(folder / "ladder.json", ladder.as_dict() | results)
         _write_json(folder / "versions.json", versions())
 
@@ -186,7 +186,7 @@ class Build:
         }
         given = {"model": self.config.model, "data": self.config.data}
         files = {name: _file_digest(path) for name, path in given.items() if path}
-        found = facts.gather(build, files | {"bnn2fpga": package_digest()})
+        found = design_facts.gather(build, files | {"bnn2fpga": package_digest()})
         _write_json(folder / REPORT, found)
         write_pages(folder, found)
 
@@ -213,7 +213,7 @@ class Build:
         return data
 
     def _cpp_frames(self, frames: int) -> int:
-        return max(1, min(frames, CPP_OPERATIONS // max(1, facts.operations(self.pipeline.folded))))
+        return max(1, min(frames, CPP_OPERATIONS // max(1, design_facts.operations(self.pipeline.folded))))
 
 
 def _write_json(path: Path, value: Any) -> None:

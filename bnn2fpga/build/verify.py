@@ -65,7 +65,7 @@ def climb(
 def _graph_levels(
     pipeline: Pipeline, frames: Array, scores: Array | None, simulated: Ints
 ) -> Iterator[Level]:
-    from bnn2fpga.frontend.reference import compute_graph
+    from bnn2fpga.frontend.graph_reference import compute_graph
 
     host: Any = pipeline.folded.host
     loaded = compute_graph(pipeline.loaded, host, frames)
@@ -111,7 +111,7 @@ def graph_outputs(pipeline: Pipeline, frames: Array) -> Array | None:
     host: Any = pipeline.lowered.host
     if pipeline.imported or not host.rounded:
         return None
-    from bnn2fpga.frontend.reference import compute_graph
+    from bnn2fpga.frontend.graph_reference import compute_graph
 
     return compute_graph(pipeline.streamlined[0], host, frames).outputs
 
@@ -156,7 +156,7 @@ def verify(
         raise BuildError("verify needs at least one frame")
     above = None if scores is None else np.asarray(scores)
     if above is None and hasattr(model, "state_dict"):
-        from bnn2fpga.frontend.graph.eager import run_eagerly
+        from bnn2fpga.frontend.graph.run_module import run_eagerly
 
         above = run_eagerly(model, chosen)
     levels = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bnn2fpga.backends.block_design import block_design
 from bnn2fpga.boards.board import Board
-from bnn2fpga.build.flow import needed
+from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.vitis_hls import synthesize

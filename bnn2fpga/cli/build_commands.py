@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bnn2fpga.build.config import BuildConfig, Flow
-from bnn2fpga.build.flow import run_flow
+from bnn2fpga.build.step_runner import run_flow
 from bnn2fpga.build.steps import Build
 from bnn2fpga.cli.demo import EPOCHS, Demo
 from bnn2fpga.cli.options import (
@@ -29,8 +29,8 @@ from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.settings import read_settings
 from bnn2fpga.planning.estimate import estimate as estimate_design
-from bnn2fpga.report.facts import REPORT, read_report
 from bnn2fpga.report.pages import write_pages
+from bnn2fpga.report.report_file import REPORT, read_report
 
 PANEL = "Build"
 

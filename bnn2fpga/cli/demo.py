@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bnn2fpga.build.config import BuildConfig
-from bnn2fpga.build.flow import Step
+from bnn2fpga.build.step_runner import Step
 from bnn2fpga.build.steps import Build
 
 EPOCHS = 60
@@ -45,7 +45,7 @@ class Demo:
     def train(self, folder: Path) -> None:
         """Trains the network; leaves it as QONNX, with the test images and Brevitas' scores for them."""
         from bnn2fpga.frontend import load
-        from bnn2fpga.frontend.graph.eager import run_eagerly
+        from bnn2fpga.frontend.graph.run_module import run_eagerly
         from bnn2fpga.training.digits import load_digits_data, train_digits
 
         data = load_digits_data()

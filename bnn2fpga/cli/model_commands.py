@@ -12,7 +12,7 @@ import typer
 
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.dataset import load_dataset, predicted_labels
-from bnn2fpga.build.facts import planned
+from bnn2fpga.build.design_facts import planned
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.cli.explanation import explanation
 from bnn2fpga.cli.front_table import front_tables

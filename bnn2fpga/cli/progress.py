@@ -18,8 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from bnn2fpga.build.flow import StepEvent
 from bnn2fpga.build.ladder import Level
+from bnn2fpga.build.step_runner import StepEvent
 from bnn2fpga.cli.tables import level_line
 from bnn2fpga.planning.exploration.explore import Progress as Explored
 

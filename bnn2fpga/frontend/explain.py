@@ -24,9 +24,9 @@ from bnn2fpga.design.host import IntegerHost
 from bnn2fpga.errors import BuildError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.streamline import Applied
-from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
 from bnn2fpga.frontend.lowering.lower import Lowering, Step
 from bnn2fpga.frontend.lowering.signal import HostTensor, Parameter, Pooled, Result, Signal
+from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
 from bnn2fpga.kernels.stream_fork import StreamFork
 
 

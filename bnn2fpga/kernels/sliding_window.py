@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Self
@@ -18,6 +19,8 @@ from bnn2fpga.design.kernel import Cycles, Kernel, Pattern, Trips
 from bnn2fpga.design.layers import Layer, Windows
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
+from bnn2fpga.kernels.bases.row_addresses import RowAddresses
+from bnn2fpga.kernels.bases.window_geometry import WindowGeometry
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,21 @@ class SlidingWindow(Kernel):
                 f"taps={self.taps} and lanes={self.lanes} are no whole window; "
                 f"legal: taps=1, or taps={taps} and lanes={channels}"
             )
-        if min(self.output_height, self.output_width) < 1:
+        if min(self.geometry.output_height, self.geometry.output_width) < 1:
             raise BuildError(
                 f"a {self.kernel[0]}x{self.kernel[1]} window does not fit into "
                 f"{self.source_shape[0]}x{self.source_shape[1]} with padding {self.pads}"
             )
 
-    @property
-    def output_height(self) -> int:
-        """OH."""
-        return self._positions(0)
+    @cached_property
+    def geometry(self) -> WindowGeometry:
+        """Where the windows lie."""
+        return WindowGeometry(self.source_shape, self.kernel, self.stride, self.pads, self.dilation)
 
     @property
-    def output_width(self) -> int:
-        """OW."""
-        return self._positions(1)
-
-    def _positions(self, axis: int) -> int:
-        padded = self.source_shape[axis] + self.pads[axis] + self.pads[axis + 2]
-        return (padded - self.dilation[axis] * (self.kernel[axis] - 1) - 1) // self.stride[axis] + 1
+    def addresses(self) -> RowAddresses:
+        """Where their taps lie in the memory of rows."""
+        return RowAddresses(self.geometry, self.channel_folds)
 
     @property
     def inputs(self) -> tuple[Stream, ...]:
@@ -94,7 +93,8 @@ class SlidingWindow(Kernel):
 
     @property
     def outputs(self) -> tuple[Stream, ...]:
-        shape = (self.output_height, self.output_width, prod(self.kernel) * self.source_shape[2])
+        height, width = self.geometry.output_height, self.geometry.output_width
+        shape = (height, width, prod(self.kernel) * self.source_shape[2])
         return (Stream(shape, self.output_type, self.taps * self.lanes),)
 
     @property
@@ -108,43 +108,24 @@ class SlidingWindow(Kernel):
         return IntType.holding(min(kind.low, pad), max(kind.high, pad))
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
-        top, left, bottom, right = self.pads
-        image = np.pad(
-            arrays[0].astype(self.output_type.dtype),
-            ((0, 0), (top, bottom), (left, right), (0, 0)),
-            constant_values=self.pad_value,
-        )
-        taps = [
-            image[
-                :,
-                y * self.dilation[0] :: self.stride[0],
-                x * self.dilation[1] :: self.stride[1],
-            ][:, : self.output_height, : self.output_width]
-            for y in range(self.kernel[0])
-            for x in range(self.kernel[1])
-        ]
-        return (np.concatenate(taps, axis=-1),)
-
-    def rows_needed(self, output_row: int) -> int:
-        """How many input rows must have arrived before `output_row` can be sent; at least 1."""
-        last = output_row * self.stride[0] - self.pads[0] + self.dilation[0] * (self.kernel[0] - 1)
-        return min(max(last + 1, 1), self.source_shape[0])
+        return (self.geometry.windows(arrays[0].astype(self.output_type.dtype), self.pad_value),)
 
     @property
     def reads(self) -> list[int]:
         """Input beats of each phase."""
-        needed = [0, *(self.rows_needed(row) for row in range(self.output_height)), self.source_shape[0]]
-        return [(after - before) * self.row_beats for before, after in pairwise(needed)]
+        rows = (self.geometry.rows_needed(row) for row in range(self.geometry.output_height))
+        needed = [0, *rows, self.source_shape[0]]
+        return [(after - before) * self.addresses.row_beats for before, after in pairwise(needed)]
 
     @property
     def row_writes(self) -> int:
         """Output beats of every phase but the first."""
-        return self.output_width * prod(self.kernel) // self.taps * self.channel_folds
+        return self.geometry.output_width * prod(self.kernel) // self.taps * self.channel_folds
 
     @property
     def row_trips(self) -> int:
         """Trips in which they are made."""
-        columns = self.reach[1] + (self.output_width - 1) * self.stride[1] + 1
+        columns = self.geometry.reach[1] + (self.geometry.output_width - 1) * self.stride[1] + 1
         return self.row_writes if self.taps == 1 else columns
 
     @property
@@ -157,7 +138,7 @@ class SlidingWindow(Kernel):
         """The trips of a phase with output beats."""
         if self.taps == 1:
             return np.arange(self.row_writes)
-        return np.arange(self.reach[1], self.row_trips, self.stride[1])
+        return np.arange(self.geometry.reach[1], self.row_trips, self.stride[1])
 
     @property
     def channel_folds(self) -> int:
@@ -165,18 +146,9 @@ class SlidingWindow(Kernel):
         return self.source_shape[2] // self.lanes
 
     @property
-    def buffer_rows(self) -> int:
-        """Rows kept, a power of two: those of one output row's windows and those arriving for the next."""
-        kept = 1
-        for row in range(self.output_height):
-            first = max(0, row * self.stride[0] - self.pads[0])
-            following = self.rows_needed(min(row + 1, self.output_height - 1))
-            kept = max(kept, following - min(first, following - 1))
-        return 1 << (kept - 1).bit_length()
-
-    @property
     def cycles(self) -> Cycles:
-        return Cycles(sum(self.lengths), self.lengths[0] + (self.reach[1] if self.taps > 1 else 0) + 1)
+        first = self.lengths[0] + (self.geometry.reach[1] if self.taps > 1 else 0) + 1
+        return Cycles(sum(self.lengths), first)
 
     @property
     def pattern(self) -> Pattern:
@@ -185,7 +157,7 @@ class SlidingWindow(Kernel):
         reads = [start + np.arange(count) for start, count in zip(starts, self.reads, strict=True)]
         return Pattern((np.concatenate(reads),), ((starts[1:, None] + self.writing_trips).ravel(),))
 
-    # what the SystemVerilog reads; its counters step by constants, so it multiplies nothing
+    # what the SystemVerilog reads
 
     @property
     def stages(self) -> int:
@@ -194,7 +166,7 @@ class SlidingWindow(Kernel):
     @property
     def phases(self) -> int:
         """OH + 1."""
-        return self.output_height + 1
+        return self.geometry.output_height + 1
 
     @property
     def count_bits(self) -> int:
@@ -208,126 +180,37 @@ class SlidingWindow(Kernel):
         return sum(count << self.count_bits * phase for phase, count in enumerate(following))
 
     @property
-    def row_beats(self) -> int:
-        """Beats of one input row."""
-        return self.source_shape[1] * self.channel_folds
-
-    @property
-    def words(self) -> int:
-        """Beats in the row memory."""
-        return self.buffer_rows * self.row_beats
-
-    @property
     def buffer_style(self) -> str:
         """The ram_style of the row memory, or of each of its rows."""
         return self.memories[0].style
 
     @property
-    def address_bits(self) -> int:
-        """Of a place in the row memory."""
-        return max(1, (self.words - 1).bit_length())
-
-    @property
-    def row_bits(self) -> int:
-        """Of a signed row of the padded image, and of steps between rows."""
-        return 2 + (self.source_shape[0] + sum(self.pads[0::2]) + self.reach[0]).bit_length()
-
-    @property
-    def beat_bits(self) -> int:
-        """Of a signed beat in a row of the padded image, and of steps between them."""
-        width = self.source_shape[1] + sum(self.pads[1::2]) + self.reach[1] + self.stride[1]
-        return 2 + (width * self.channel_folds).bit_length()
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """From a window's first tap to its last one."""
-        return (self.dilation[0] * (self.kernel[0] - 1), self.dilation[1] * (self.kernel[1] - 1))
-
-    @property
-    def first_beat(self) -> int:
-        """The first tap's beat in its row."""
-        return -self.pads[1] * self.channel_folds
-
-    @property
-    def tap_beats(self) -> int:
-        """From a tap's last beat to the next tap's first one, in beats of a row."""
-        return (self.dilation[1] - 1) * self.channel_folds + 1
-
-    @property
-    def tap_row_beats(self) -> int:
-        """The same to the first tap of the window's next row."""
-        return 1 - (self.reach[1] + 1) * self.channel_folds
-
-    @property
-    def pixel_beats(self) -> int:
-        """The same to the next window."""
-        return 1 + (self.stride[1] - self.reach[1] - 1) * self.channel_folds
-
-    @property
-    def line_beats(self) -> int:
-        """The same to the first window of the next row of windows."""
-        last = (self.output_width - 1) * self.stride[1] + self.reach[1] + 1
-        return 1 - last * self.channel_folds
-
-    @property
-    def pixel_y(self) -> int:
-        """Rows from a window's last row to its first one."""
-        return -self.reach[0]
-
-    @property
-    def line_y(self) -> int:
-        """Rows from a window's last row to the first row of the windows below."""
-        return self.stride[0] - self.reach[0]
-
-    @property
-    def first_row(self) -> int:
-        """Where the first tap's row begins in the row memory, which holds row y at y mod buffer_rows."""
-        return self._row_place(-self.pads[0])
-
-    @property
-    def tap_rows(self) -> int:
-        """To the next row of the window, in the row memory."""
-        return self._row_place(self.dilation[0])
-
-    @property
-    def pixel_rows(self) -> int:
-        """Back to the window's first row."""
-        return self._row_place(self.pixel_y)
-
-    @property
-    def line_rows(self) -> int:
-        """On to the first row of the windows below."""
-        return self._row_place(self.line_y)
-
-    def _row_place(self, rows: int) -> int:
-        return rows % self.buffer_rows * self.row_beats
-
-    @property
     def parts(self) -> Parts:
+        shape, places = self.geometry, self.addresses
         counted = {"phases": self.count_bits * self.phases, "steps": 2 * self.count_bits}
         if self.taps > 1:
             column = self.kernel[0] * self.lanes
             return counted | {
-                "counters": counter_bits(self.source_shape[1], self.phases, self.buffer_rows),
-                "places": self.row_bits + self.beat_bits,
-                "rows": self.kernel[0] * self.row_bits if any(self.pads) else 0,
-                "picked": column * self.source_type.bits * (self.buffer_rows - 1) / 3,
+                "counters": counter_bits(self.source_shape[1], self.phases, shape.buffer_rows),
+                "places": places.row_bits + places.beat_bits,
+                "rows": self.kernel[0] * places.row_bits if any(self.pads) else 0,
+                "picked": column * self.source_type.bits * (shape.buffer_rows - 1) / 3,
                 "padded columns": column * self.output_type.bits if any(self.pads) else 0,
-                "window registers": column * self.reach[1] * self.output_type.bits,
+                "window registers": column * shape.reach[1] * self.output_type.bits,
             }
         return counted | {
-            "counters": counter_bits(self.channel_folds, *self.kernel, self.output_width, self.phases),
-            "places": self.row_bits + self.beat_bits + self.address_bits,
+            "counters": counter_bits(self.channel_folds, *self.kernel, shape.output_width, self.phases),
+            "places": places.row_bits + places.beat_bits + places.address_bits,
             # other borders are the output register's set or reset
             "padded": self.lanes if self.source_type.bipolar and not self.output_type.bipolar else 0,
-            "wrapped": self.address_bits if self.words & (self.words - 1) else 0,
+            "wrapped": places.address_bits if places.words & (places.words - 1) else 0,
         }
 
     @property
     def memories(self) -> tuple[Memory, ...]:
         if self.taps > 1:
-            return (ram(self.row_beats, self.inputs[0].bits),) * self.buffer_rows
-        return (ram(self.words, self.inputs[0].bits),)
+            return (ram(self.addresses.row_beats, self.inputs[0].bits),) * self.geometry.buffer_rows
+        return (ram(self.addresses.words, self.inputs[0].bits),)
 
     def foldings(self) -> Iterator[Self]:
         channels, taps = self.source_shape[2], prod(self.kernel)
@@ -336,11 +219,6 @@ class SlidingWindow(Kernel):
             yield replace(self, lanes=lanes, taps=1)
         if 1 < taps <= WIDEST_BEAT // (channels * widest):
             yield replace(self, lanes=channels, taps=taps)
-
-    @property
-    def slot_bits(self) -> int:
-        """Of a row's place among those kept."""
-        return max(1, (self.buffer_rows - 1).bit_length())
 
     @property
     def pad_code(self) -> int:

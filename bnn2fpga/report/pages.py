@@ -10,7 +10,7 @@ from typing import Any
 from bnn2fpga.boards.board import USABLE
 from bnn2fpga.files.templates import render
 from bnn2fpga.report.dataflow_plot import dataflow_svg, folding_text
-from bnn2fpga.report.facts import markdown
+from bnn2fpga.report.report_file import markdown
 from bnn2fpga.report.roofline_plot import roofline_svg, with_prefix
 
 LONGEST = 10

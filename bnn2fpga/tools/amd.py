@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.tools.call import call
+from bnn2fpga.tools.run_tool import call
 
 INSTALL = "source the settings64.sh of Vitis and Vivado, 2020.2 to 2025.2"
 """What makes the tools known to a shell. From 2026.1 on they need a paid licence on Linux."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bnn2fpga.errors import BuildError, ToolError
-from bnn2fpga.tools.call import call
 from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.tools.run_tool import call
 
 _FMAX = re.compile(r"Max frequency for clock\s+'(.+)':\s+([\d.]+) MHz \((?:PASS|FAIL) at ([\d.]+) MHz\)")
 _USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.M)

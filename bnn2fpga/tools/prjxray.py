@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.tools.call import call
 from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.tools.run_tool import call
 
 
 def write_bitstream(fasm: Path, part: str, bitstream: Path, log: Path, tools: OpenXC7) -> None:

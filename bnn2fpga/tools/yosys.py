@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.tools.call import call
+from bnn2fpga.tools.run_tool import call
 
 FAULTS = re.compile(r"(?<!No )[Ll]atch inferred|multiple conflicting drivers|unmapped|used but has no driver")
 """Lines of the log that a correct design does not cause."""

@@ -1,7 +1,7 @@
 """Training of binary networks without batch norm, ready for export to QONNX."""
 
-from bnn2fpga.frontend.graph.eager import run_eagerly
 from bnn2fpga.frontend.graph.export import export_module
+from bnn2fpga.frontend.graph.run_module import run_eagerly
 from bnn2fpga.training.digits import (
     DigitsData,
     DigitsNet,

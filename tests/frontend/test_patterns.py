@@ -21,9 +21,9 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load, streamline
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.lowering import bisect, lower
+from bnn2fpga.frontend.lowering import lower
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
-from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.simulation.cpp import CppSimulator
 from tests.frontend.nets import (
     Affine,
@@ -651,7 +651,7 @@ def test_searched_thresholds_of_inexact_sums_are_checked_too(monkeypatch: pytest
     model = load(seeded(small, 0), np.zeros((1, *SHAPE)))
     frames = images(0, FRAMES, *SHAPE)
     tried = lower(model, exact_sums=True).run(frames)
-    monkeypatch.setattr(bisect, "WIDE", 100)
+    monkeypatch.setattr(threshold_search, "WIDE", 100)
     with pytest.raises(ModelError, match="lies on a threshold, where the rounding of the float sum"):
         lower(model)
     np.testing.assert_array_equal(lower(model, exact_sums=True).run(frames), tried)

@@ -18,10 +18,10 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
 from bnn2fpga.frontend import load, streamline
 from bnn2fpga.frontend.graph.execute import Graph
-from bnn2fpga.frontend.lowering import activation, bisect, lower
+from bnn2fpga.frontend.lowering import activation, lower
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
+from bnn2fpga.frontend.lowering.residual_trunk import fit_lines
 from bnn2fpga.frontend.lowering.signal import Span
-from bnn2fpga.frontend.lowering.trunk import fit_lines
 from bnn2fpga.kernels.two_slope_unit import TwoSlopeUnit
 from tests.conftest import Run
 from tests.frontend.nets import Call, affine, conv, images, levels, norm, sign
@@ -257,8 +257,8 @@ def same_kernels(one: Design, other: Design, frames: np.ndarray) -> None:
 def test_wide_trunks_are_searched(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Bisection finds the thresholds that trying every value finds, also where PReLU falls."""
     tried = lowered(made(name, 1), 2)
-    monkeypatch.setattr(bisect, "WIDE", 1000)
-    monkeypatch.setattr(bisect, "TOO_WIDE", 1000)
+    monkeypatch.setattr(threshold_search, "WIDE", 1000)
+    monkeypatch.setattr(threshold_search, "TOO_WIDE", 1000)
     same_kernels(tried, lowered(made(name, 1), 2), images(1, 32, *SHAPE))
 
 
@@ -280,7 +280,7 @@ def test_chains_that_turn_are_searched(monkeypatch: pytest.MonkeyPatch, name: st
     tried = lowered(net.eval(), None)
     searched: list[str] = []
     search = activation.search_steps
-    monkeypatch.setattr(bisect, "WIDE", 1000)
+    monkeypatch.setattr(threshold_search, "WIDE", 1000)
     monkeypatch.setattr(
         activation, "search_steps", lambda *given: searched.append(given[1].name) or search(*given)
     )
@@ -291,7 +291,7 @@ def test_chains_that_turn_are_searched(monkeypatch: pytest.MonkeyPatch, name: st
 def test_wide_trunks_behind_other_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net(lambda n, x: n.b(n.s(x * x - 1)))
     assert lowered(net.eval(), None).nodes
-    monkeypatch.setattr(bisect, "TOO_WIDE", 1000)
+    monkeypatch.setattr(threshold_search, "TOO_WIDE", 1000)
     with pytest.raises(ModelError, match="rise and fall; quantize to fewer bits before"):
         lowered(net, None)
 

@@ -126,7 +126,7 @@ def test_a_row_stays_until_its_last_window_and_comes_before_its_first(layer: Win
     """Phase by phase on rows alone; a phase must also not write where it reads (DEPENDENCE false)."""
     kernel = window(layer)
     beats = layer.source.shape[1] * kernel.channel_folds
-    assert kernel.buffer_rows.bit_count() == 1
+    assert kernel.geometry.buffer_rows.bit_count() == 1
     arrived, slots = 0, {}
     for phase, read in enumerate(kernel.reads):
         assert read % beats == 0
@@ -135,11 +135,15 @@ def test_a_row_stays_until_its_last_window_and_comes_before_its_first(layer: Win
             first = (phase - 1) * layer.stride[0] - layer.pads[0]
             used = [first + tap * layer.dilation[0] for tap in range(layer.kernel[0])]
             for row in (row for row in used if 0 <= row < layer.source.shape[0]):
-                assert slots.get(row % kernel.buffer_rows) == row, "a window needs a row that is not there"
-                if phase < kernel.output_height:
-                    assert all((new - row) % kernel.buffer_rows for new in arriving), "written while read"
-        if phase < kernel.output_height:
-            slots |= {row % kernel.buffer_rows: row for row in arriving}
+                assert slots.get(row % kernel.geometry.buffer_rows) == row, (
+                    "a window needs a row that is not there"
+                )
+                if phase < kernel.geometry.output_height:
+                    assert all((new - row) % kernel.geometry.buffer_rows for new in arriving), (
+                        "written while read"
+                    )
+        if phase < kernel.geometry.output_height:
+            slots |= {row % kernel.geometry.buffer_rows: row for row in arriving}
         arrived += len(arriving)
     assert arrived == layer.source.shape[0]
     assert kernel.cycles.interval >= max(kernel.inputs[0].beats, kernel.outputs[0].beats)

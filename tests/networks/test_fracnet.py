@@ -31,7 +31,7 @@ from bnn2fpga.frontend.importers.fracnet import (
 )
 from bnn2fpga.frontend.importers.fracnet_design import import_fracnet
 from bnn2fpga.frontend.importers.fracnet_trunk import FoldedTrunk, fold_trunk, shrunk
-from bnn2fpga.frontend.lowering.powers import sums_of_powers
+from bnn2fpga.frontend.lowering.power_sums import sums_of_powers
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.folding.fold import fold
 from bnn2fpga.planning.timing.schedule import deadlock

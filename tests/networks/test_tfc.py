@@ -9,7 +9,7 @@ import pytest
 
 from bnn2fpga import Design, compile
 from bnn2fpga.frontend import load
-from bnn2fpga.frontend.reference import compute_graph
+from bnn2fpga.frontend.graph_reference import compute_graph
 from tests.networks.shared import run_cpp, shared_arrays, shared_file
 
 

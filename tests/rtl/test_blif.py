@@ -16,7 +16,7 @@ from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
 from bnn2fpga.kernels.sliding_window import SlidingWindow
 from bnn2fpga.kernels.split_streams import SplitStreams
 from bnn2fpga.kernels.xnor_mvu import XnorMvu
-from bnn2fpga.tools.call import call
+from bnn2fpga.tools.run_tool import call
 from bnn2fpga.tools.yosys import cell_models, find_yosys, synthesize
 from tests.contract import side_by_side
 from tests.rtl.cases import contracts

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.tools.call import call
+from bnn2fpga.tools.run_tool import call
 
 SCRIPT = """#!/bin/sh
 sh -c 'trap "" INT TERM; echo $$ > child; while :; do sleep 0.1; done' &
@@ -54,7 +54,7 @@ def test_an_interrupted_tool_leaves_nothing_running(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text(SCRIPT)
     (tmp_path / "tool").chmod(0o755)
     program = (
-        "from pathlib import Path; from bnn2fpga.tools.call import call; "
+        "from pathlib import Path; from bnn2fpga.tools.run_tool import call; "
         f"call([{str(tmp_path / 'tool')!r}], Path({str(tmp_path)!r}), Path({str(tmp_path / 'log')!r}))"
     )
     build = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)

@@ -21,7 +21,7 @@ from bnn2fpga.backends.block_design import StreamWidths, block_design
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.boards.board import Board, board_names, load_board
 from bnn2fpga.build import vivado_flow
-from bnn2fpga.build.flow import Step, run_flow
+from bnn2fpga.build.step_runner import Step, run_flow
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.design.integers import BIPOLAR
 from bnn2fpga.design.layers import Copies
@@ -29,7 +29,7 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError
 from bnn2fpga.files.settings import read_settings
-from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.tools.amd import INSTALL
 from bnn2fpga.tools.amd import Vivado as Tools
 from bnn2fpga.tools.vivado import Timing, TimingPath, read_utilization

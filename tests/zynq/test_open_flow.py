@@ -20,7 +20,7 @@ import pytest
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.build import open_flow
-from bnn2fpga.build.flow import Step, run_flow
+from bnn2fpga.build.step_runner import Step, run_flow
 from bnn2fpga.design.graph import Target
 from bnn2fpga.driver.model import Bitstream, load_model
 from bnn2fpga.errors import BuildError, ConfigError, ToolError

@@ -33,7 +33,7 @@ from bnn2fpga.driver.operations import Cast, Largest, LastPositive, Operation, T
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
+from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ from bnn2fpga.frontend.importers.fracnet import (
     phase_sums,
     thermometer,
 )
-from bnn2fpga.frontend.lowering.powers import mean_beside, sums_of_powers
+from bnn2fpga.frontend.lowering.power_sums import mean_beside, sums_of_powers
 
 Int64s = npt.NDArray[np.int64]
 

@@ -16,12 +16,12 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.quantizer import Quantizer, attribute
-from bnn2fpga.frontend.lowering.bisect import is_searched, search_steps
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.chain import evaluate, levels_to_channels
-from bnn2fpga.frontend.lowering.dot import as_image, explicit_pads, pair
+from bnn2fpga.frontend.lowering.dot_product import as_image, explicit_pads, pair
+from bnn2fpga.frontend.lowering.elementwise_chain import evaluate, levels_to_channels
 from bnn2fpga.frontend.lowering.exact_lines import Limits, exact_lines
 from bnn2fpga.frontend.lowering.signal import Pooled, Segment, Signal, raster_index
+from bnn2fpga.frontend.lowering.threshold_search import is_searched, search_steps
 from bnn2fpga.kernels import implement
 
 STEPPED_BITS = 8

@@ -14,9 +14,9 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.dot import as_image, explicit_pads, pair
+from bnn2fpga.frontend.lowering.dot_product import as_image, explicit_pads, pair
+from bnn2fpga.frontend.lowering.residual_trunk import integers
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
-from bnn2fpga.frontend.lowering.trunk import integers
 
 
 def lower_average_pool(

@@ -14,7 +14,7 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.linear import as_linear, chain_values
+from bnn2fpga.frontend.lowering.linear_chain import as_linear, chain_values
 from bnn2fpga.frontend.lowering.signal import Segment, Signal
 
 GATES = frozenset({"Mul", "Where"})

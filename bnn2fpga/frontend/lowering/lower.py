@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -12,51 +12,34 @@ from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.design.graph import Design
-from bnn2fpga.design.integers import BIPOLAR, IntType
-from bnn2fpga.design.stream import Stream
+from bnn2fpga.design.integers import IntType
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, Quantizer, attribute
-from bnn2fpga.frontend.lowering.activation import lower_max_pool, lower_quantizer
+from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, Quantizer
+from bnn2fpga.frontend.lowering.activation import lower_max_pool
 from bnn2fpga.frontend.lowering.average import lower_average_pool
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.chain import evaluate
-from bnn2fpga.frontend.lowering.dot import has_integers, lower_conv, lower_matmul
-from bnn2fpga.frontend.lowering.fuse import fuse_thresholds
-from bnn2fpga.frontend.lowering.gate import GATES, lower_gate
+from bnn2fpga.frontend.lowering.concatenation import lower_concatenation
+from bnn2fpga.frontend.lowering.constant import lower_constant
+from bnn2fpga.frontend.lowering.design_input import annotated_type, open_input
+from bnn2fpga.frontend.lowering.dot_product import has_integers, lower_conv, lower_matmul
+from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_repeats
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
-from bnn2fpga.frontend.lowering.join import lower_add, lower_concat
+from bnn2fpga.frontend.lowering.layout import lower_layout
+from bnn2fpga.frontend.lowering.linear_chain import scaled
+from bnn2fpga.frontend.lowering.operators import AVERAGE, ELEMENTWISE, LAYOUT, OUTPUT, SUPPORTED, only_host
 from bnn2fpga.frontend.lowering.output import lower_output
-from bnn2fpga.frontend.lowering.repeat import join_quantizers, repeated
+from bnn2fpga.frontend.lowering.padding import lower_pad, quantize_padded
 from bnn2fpga.frontend.lowering.signal import (
     HostTensor,
-    Padding,
     Parameter,
     Result,
     Segment,
     Signal,
-    raster_index,
 )
+from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
 
 Value = Parameter | HostTensor | Signal | Result
-
-_ELEMENTWISE = """
-    Abs Add BatchNormalization Cast Ceil Celu Clip Div Dropout Elu Erf Exp Floor Gelu Greater GreaterOrEqual
-    HardSigmoid HardSwish Identity LeakyRelu Less LessOrEqual Log Max Min Mish Mul Neg PRelu Pow Reciprocal
-    Relu Round Selu Sigmoid Sign Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where
-"""
-ELEMENTWISE = frozenset(_ELEMENTWISE.split())
-LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Tile", "Expand"})
-OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
-AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
-SUPPORTED = sorted(
-    ELEMENTWISE
-    | LAYOUT
-    | QUANTIZERS
-    | OUTPUT
-    | AVERAGE
-    | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "Concat"}
-)
 
 
 def lower(
@@ -110,7 +93,7 @@ class Lowering:
         kind = self.graph.model.get_tensor_datatype(self.graph.input)
         self.values[self.graph.input] = HostTensor()
         if kind != DataType["FLOAT32"]:
-            self.values[self.graph.input] = self._enter(self.graph.input, np.ones(1), _int_type(kind))
+            self.values[self.graph.input] = self._enter(self.graph.input, np.ones(1), annotated_type(kind))
         for node in self.graph.nodes:
             self.at = node
             try:
@@ -141,7 +124,7 @@ class Lowering:
     def _lower(self, node: onnx.NodeProto) -> Value:
         inputs = [self.values[name] for name in node.input if name]
         if all(isinstance(value, Parameter) for value in inputs):
-            return self._constant(node, cast(list[Parameter], inputs))
+            return lower_constant(self.graph, node, cast(Parameter, inputs[0]))
         if any(isinstance(value, Result) for value in inputs):
             return self._behind_result(node, [v for v in inputs if not isinstance(v, Parameter)])
         if any(isinstance(value, HostTensor) for value in inputs):
@@ -172,36 +155,37 @@ class Lowering:
         return first
 
     def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
-        signal = next(value for value in inputs if isinstance(value, Signal))
+        signals = [value for value in inputs if isinstance(value, Signal)]
+        signal = signals[0]
         if node.op_type in OUTPUT:
             return lower_output(self.graph, self.build, node, signal, self.exact_sums)
         if any(self.graph.reads(name) for name in node.output[1:]):
             raise ModelError(f"{node.name}: its second output is not supported")
         if node.op_type in QUANTIZERS:
-            return self._quantize(node, signal)
+            return quantize_padded(self.graph, self.build, node, signal, self.exact_sums)
         if node.op_type not in LAYOUT | ELEMENTWISE:
-            _refuse_repeats(node, inputs)
+            refuse_repeats(node, inputs)
         if node.op_type in ("MatMul", "Conv"):
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
-            last = node.op_type == "MatMul" and self._only_host(node.output[0])
+            last = node.op_type == "MatMul" and only_host(self.graph, node.output[0])
             if last and not has_integers(inputs[1]):
                 self.build.say("a last layer of float weights")
                 return Result(signal)
-            return rule(self.build, node, self._scaled(signal), inputs[1])
+            return rule(self.build, node, scaled(self.graph, signal), inputs[1])
         if node.op_type in LAYOUT:
-            return self._layout(node, signal)
+            return lower_layout(self.graph, node, signal)
         if node.op_type in ELEMENTWISE:
-            return self._elementwise(node, [value for value in inputs if isinstance(value, Signal)])
+            return lower_elementwise(self.graph, self.build, node, signals, self.trunk_bits)
         if node.op_type == "Concat":
-            return self._concat(node, inputs)
+            return lower_concatenation(self.graph, self.build, node, inputs, self.trunk_bits)
         if node.op_type in AVERAGE:
             return lower_average_pool(self.graph, self.build, node, signal, self.trunk_bits)
         if node.op_type == "MaxPool":
             return lower_max_pool(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
-            return self._pad(node, signal)
+            return lower_pad(self.values, node, signal)
         if node.op_type == "Gemm":
             raise ModelError(f"{node.name}: is a Gemm; run SplitGemm, which makes it a MatMul and an Add")
         raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
@@ -210,189 +194,6 @@ class Lowering:
         """The design's input: the integers of `tensor`."""
         if self.first is not None:
             raise ModelError(f"{tensor}: a second quantizer of the graph's float input; use one")
-        shape = self.graph.shape(tensor)
-        if len(shape) < 2 or shape[0] != 1:
-            raise ModelError(f"{tensor}: shape {shape}; legal: (1, features) or (1, channels, height, width)")
-        if scale.size > 1 and np.any(scale != scale.flat[0]):
-            raise ModelError(f"{tensor}: the input's scale varies over channels; use one scale")
-        stream = Stream((*shape[2:], shape[1]), kind)
-        points = np.arange(kind.low, kind.high + 1, kind.step)
-        segment = Segment(tensor, raster_index(shape))
         self.core_input = tensor
-        self.first = Signal(self.build.open_input(stream), stream, scale.reshape(-1)[:1], points, (segment,))
+        self.first = open_input(self.graph, self.build, tensor, scale, kind)
         return self.first
-
-    def _constant(self, node: onnx.NodeProto, inputs: list[Parameter]) -> Parameter:
-        constants = self.graph.constants
-        values = constants[node.output[0]]
-        if node.op_type in QUANTIZERS:
-            quantizer = Quantizer.of(self.graph, node)
-            integers = quantizer.integers(values)
-            return Parameter(values, integers, np.broadcast_to(quantizer.scale, values.shape), quantizer.type)
-        source = inputs[0]
-        if node.op_type in LAYOUT and source.integers is not None and source.scales is not None:
-            moved = [
-                self.graph.run([node], constants | {node.input[0]: part.astype(np.float32)})[node.output[0]]
-                for part in (source.integers, source.scales)
-            ]
-            return Parameter(values, moved[0].astype(np.int64), moved[1], source.type)
-        return Parameter(values)
-
-    def _layout(self, node: onnx.NodeProto, signal: Signal) -> Signal:
-        """Follows where the elements go by sending their places through the node."""
-        if signal.padding:
-            raise ModelError(f"{node.name}: a padded tensor is reshaped; pad right before the convolution")
-        places = signal.index.astype(np.float64 if signal.index.size > 1 << 24 else np.float32)
-        index = self.graph.run([node], {node.input[0]: places})[node.output[0]].astype(np.int64)
-        if index.ndim < 2 or index.shape[0] != 1:
-            raise ModelError(
-                f"{node.name}: gives shape {index.shape}; keep the first axis for the batch: (1, …)"
-            )
-        if index.size != signal.index.size:
-            return repeated(node, signal, index)
-        segment = Segment(node.output[0], index)
-        if not signal.segment.nodes:
-            return signal.with_segment(replace(segment, tensor=segment.tensor))
-        return replace(signal, pending=(*signal.pending, segment))
-
-    def _elementwise(self, node: onnx.NodeProto, signals: list[Signal]) -> Signal:
-        first, *others = signals
-        if any(signal.padding for signal in signals):
-            raise ModelError(
-                f"{node.name}: stands between a Pad and the convolution; pad right before the convolution"
-            )
-        if any(other.port != first.port or other.segment.tensor != first.segment.tensor for other in others):
-            _refuse_repeats(node, signals)
-            if node.op_type == "Add":
-                return lower_add(self.graph, self.build, node, first, others[0], self.trunk_bits)
-            if node.op_type in GATES:
-                return lower_gate(self.graph, self.build, node, first, others[0])
-            raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
-        shape = self.graph.shape(node.output[0])
-        if shape != first.index.shape:
-            if shape[:1] != (1,) or others:
-                raise ModelError(
-                    f"{node.name}: gives shape {shape}; keep the first axis for the batch: (1, …)"
-                )
-            spread = repeated(node, first, np.broadcast_to(first.index, shape))
-            first = spread.with_segment(Segment(first.segment.tensor, spread.index))
-        joined = first.segment
-        for other in others:
-            joined = joined.extended(*other.segment.nodes)
-        return first.with_segment(joined.extended(node))
-
-    def _only_quantized(self, tensor: str) -> bool:
-        """Whether nothing but quantizers take `tensor`, at most elementwise nodes in front of them."""
-        readers = [node for node in self.graph.nodes if tensor in node.input]
-        return bool(readers) and all(
-            node.op_type in QUANTIZERS
-            or (node.op_type in ELEMENTWISE | LAYOUT and self._only_quantized(node.output[0]))
-            for node in readers
-        )
-
-    def _only_host(self, tensor: str) -> bool:
-        """Whether nothing behind `tensor` needs the fabric: a last layer in floating point."""
-        readers = [node for node in self.graph.nodes if tensor in node.input]
-        return all(
-            node.op_type in ELEMENTWISE | LAYOUT | OUTPUT and self._only_host(node.output[0])
-            for node in readers
-        )
-
-    def _concat(self, node: onnx.NodeProto, inputs: list[Value]) -> Signal:
-        """Streams behind one another, two at a time."""
-        axis = cast(int, attribute(node, "axis", 1))
-        signals = [value for value in inputs if isinstance(value, Signal)]
-        if len(signals) != len(inputs):
-            raise ModelError(f"{node.name}: concatenates a constant; legal: activations")
-        copies = all(s.port == signals[0].port and s.bare and not s.repeats for s in signals)
-        if copies and self._only_quantized(node.output[0]):
-            return repeated(node, signals[0], np.concatenate([s.index for s in signals], axis))
-        joined = join_quantizers(self.build, node, signals) if axis == 1 else None
-        if joined:
-            return joined
-        first, *others = signals
-        for other in others:
-            first = lower_concat(self.graph, self.build, node, axis, first, other, self.trunk_bits)
-        return first
-
-    def _pad(self, node: onnx.NodeProto, signal: Signal) -> Signal:
-        """A constant border; the convolution behind it takes it over."""
-        constants = [self.values[name] for name in node.input[1:] if name]
-        amounts = (
-            constants[0].values
-            if constants and isinstance(constants[0], Parameter)
-            else attribute(node, "pads", [])
-        )
-        value = (
-            constants[1].values
-            if len(constants) > 1 and isinstance(constants[1], Parameter)
-            else attribute(node, "value", 0.0)
-        )
-        pads = np.asarray(amounts, np.int64).reshape(-1)
-        mode = cast(bytes, attribute(node, "mode", b"constant"))
-        if (
-            mode != b"constant"
-            or pads.size != 8
-            or pads[[0, 1, 4, 5]].any()
-            or pads.min() < 0
-            or signal.padding
-            or not signal.bare
-        ):
-            raise ModelError(
-                f"{node.name}: legal is a constant padding of height and width, of a quantized tensor, "
-                "right before a convolution"
-            )
-        top, left, bottom, right = pads[[2, 3, 6, 7]].tolist()
-        padding = Padding((top, left, bottom, right), float(np.asarray(value).item()))
-        inside = Segment(node.output[0], signal.index)
-        return replace(signal, padding=padding, pending=(*signal.pending, inside))
-
-    def _quantize(self, node: onnx.NodeProto, signal: Signal) -> Signal:
-        """A quantizer; of a padded tensor it quantizes the border's value too."""
-        inside = lower_quantizer(self.graph, self.build, node, signal, self.exact_sums)
-        if not signal.padding:
-            return inside
-        border = np.full((1,) * signal.index.ndim, signal.padding.value, np.float32)
-        values = self.graph.run([node], {node.input[0]: border})[node.output[0]]
-        if values.min() != values.max():
-            raise ModelError(f"{node.name}: the border of a padded tensor differs from channel to channel")
-        return replace(inside, padding=Padding(signal.padding.pads, float(values.flat[0])))
-
-    def _scaled(self, signal: Signal) -> Signal:
-        """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
-        if (
-            signal.bare
-            or signal.pools
-            or signal.multiplier != 1
-            or signal.offset
-            or signal.scale.size != 1
-            or np.any(signal.bias)
-        ):
-            return signal
-        last = signal.segment.nodes[-1] if signal.segment.nodes else None
-        if last is None:
-            return signal
-        values = evaluate(self.graph, signal, [], last.output[0]).values.astype(np.float64)
-        reference = int(np.argmax(np.abs(signal.points)))
-        factor = values[reference, 0] / signal.points[reference]
-        if factor <= 0 or not np.array_equal(
-            values, np.broadcast_to(signal.points[:, None] * factor, values.shape)
-        ):
-            return signal
-        return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
-
-
-def _refuse_repeats(node: onnx.NodeProto, values: Sequence[Value]) -> None:
-    if any(isinstance(value, Signal) and value.repeats for value in values):
-        raise ModelError(f"{node.name}: its input repeats channels; put a quantizer in front of it")
-
-
-def _int_type(kind: DataType) -> IntType:
-    """qonnx' annotated integer types."""
-    if kind == DataType["BIPOLAR"]:
-        return BIPOLAR
-    if kind == DataType["TERNARY"]:
-        return IntType(2, signed=True, narrow=True)
-    if not kind.is_integer():
-        raise ModelError(f"the graph's input is annotated {kind}; legal: FLOAT32 or an integer type")
-    return IntType(kind.bitwidth(), kind.signed())

@@ -12,7 +12,7 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.chain import evaluate
+from bnn2fpga.frontend.lowering.elementwise_chain import evaluate
 from bnn2fpga.frontend.lowering.signal import Result, Segment, Signal
 
 

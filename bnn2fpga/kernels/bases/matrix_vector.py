@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, prod
+from math import prod
 from typing import Self, get_args
 
 import numpy as np
@@ -21,8 +21,9 @@ from bnn2fpga.design.layers import dot_range
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
-from bnn2fpga.kernels.bases.rom_fields import lanes_rom, type_bits
+from bnn2fpga.kernels.bases.rom_fields import lanes_rom
 from bnn2fpga.kernels.bases.step_table import StepTable
+from bnn2fpga.kernels.bases.weight_tiles import WeightTiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,35 +218,18 @@ class MatrixVector(Kernel):
 
     @property
     def roms(self) -> Mapping[str, Rom]:
-        bits = type_bits(self.rom_weights, self.weight_type)
-        tiled = bits.reshape(self.row_folds, self.pe, self.column_folds, -1).transpose(0, 2, 1, 3)
-        tables = {"tiles": Rom.of_bits(tiled.reshape(self.tiles, -1), self.weights_in)}
+        tables = {"tiles": self._tiles(self.rom_weights).rom(self.weights_in)}
         if self.step_table:
             tables["steps"] = lanes_rom(self.pe, self.step_table.bits)
         return tables
 
     @property
-    def weight_words(self) -> list[list[list[int]]]:
-        """[pe][tile][word]: the weight bits of a tile, column 0 in the lowest bits."""
-        width = self.weight_type.bits
-        codes = (self.weights + 1) // 2 if self.weight_type.bipolar else self.weights & ((1 << width) - 1)
-        tiled = codes.reshape(self.row_folds, self.pe, self.column_folds, self.simd).transpose(1, 0, 2, 3)
-        bits = (tiled.reshape(self.pe, self.tiles, self.simd, 1) >> np.arange(width)) & 1
-        flat = bits.reshape(self.pe, self.tiles, -1).astype(np.uint8)
-        padding = -flat.shape[-1] % self.word_bits
-        packed = np.packbits(np.pad(flat, ((0, 0), (0, 0), (0, padding))), axis=-1, bitorder="little")
-        words: list[list[list[int]]] = np.ascontiguousarray(packed).view(f"<u{self.word_bits // 8}").tolist()
-        return words
+    def weight_tiles(self) -> WeightTiles:
+        """The weights as the C++ keeps them."""
+        return self._tiles(self.weights)
 
-    @property
-    def word_bits(self) -> int:
-        """The native C integer that a ROM word is kept in: 8, 16, 32 or 64 bits."""
-        return next((b for b in (8, 16, 32) if self.simd * self.weight_type.bits <= b), 64)
-
-    @property
-    def words(self) -> int:
-        """Native words of one tile."""
-        return ceil(self.simd * self.weight_type.bits / self.word_bits)
+    def _tiles(self, weights: Ints) -> WeightTiles:
+        return WeightTiles(weights, self.weight_type, self.pe, self.simd)
 
     @property
     def accumulator_range(self) -> tuple[int, int]:

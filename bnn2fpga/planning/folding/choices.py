@@ -14,7 +14,7 @@ from bnn2fpga.circuits.resources import Resources
 from bnn2fpga.design.graph import Design, Edge, Node
 from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.design.stream import Stream
-from bnn2fpga.planning.folding.widths import converters, without_converters
+from bnn2fpga.planning.folding.width_converters import converters, without_converters
 from bnn2fpga.planning.timing.steady_state import SMALLEST
 
 Amounts = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from bnn2fpga.boards.board import USABLE, Board
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.planning.folding.choices import KINDS, Amounts, Choices, amounts
-from bnn2fpga.planning.folding.program import GAP, ROUGH_GAP, solve
-from bnn2fpga.planning.folding.widths import refold
+from bnn2fpga.planning.folding.integer_program import GAP, ROUGH_GAP, solve
+from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles
 from bnn2fpga.planning.usage import fifo_resources, resources

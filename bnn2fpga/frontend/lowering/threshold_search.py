@@ -21,7 +21,7 @@ from bnn2fpga.design.step_functions import MOST_STEPS, Steps
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.quantizer import Quantizer
-from bnn2fpga.frontend.lowering.chain import evaluate
+from bnn2fpga.frontend.lowering.elementwise_chain import evaluate
 from bnn2fpga.frontend.lowering.signal import Segment, Signal
 
 WIDE, TOO_WIDE = 1 << 22, 1 << 26

@@ -24,8 +24,8 @@ from bnn2fpga.design.two_slopes import TwoSlopes
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.linear import as_affine, as_linear, chain_values, end_tensor, sampled
-from bnn2fpga.frontend.lowering.powers import mean_beside, sums_of_powers
+from bnn2fpga.frontend.lowering.linear_chain import as_affine, as_linear, chain_values, end_tensor, sampled
+from bnn2fpga.frontend.lowering.power_sums import mean_beside, sums_of_powers
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
 
 MOST_TERMS = 8

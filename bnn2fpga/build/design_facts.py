@@ -17,7 +17,7 @@ from bnn2fpga.files.templates import render
 from bnn2fpga.build.dataset import Dataset, predicted_labels
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.planning.estimate import Estimate
-from bnn2fpga.build.flow import STAMP
+from bnn2fpga.build.step_runner import STAMP
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.design.kernel import Kernel
@@ -26,7 +26,7 @@ from bnn2fpga.planning.timing.fifo_needs import FifoNeed
 from bnn2fpga.planning.roofline import roofline
 
 from bnn2fpga.report.dataflow_plot import dataflow_svg
-from bnn2fpga.report.facts import FORMAT
+from bnn2fpga.report.report_file import FORMAT
 
 
 def operations(design: Design) -> int:

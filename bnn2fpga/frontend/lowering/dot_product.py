@@ -19,7 +19,7 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.grouped import lower_groups
-from bnn2fpga.frontend.lowering.repeat import one_source, repeated
+from bnn2fpga.frontend.lowering.repeated_channels import one_source, repeated
 from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit

@@ -15,10 +15,10 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.dot import significant_bits
-from bnn2fpga.frontend.lowering.linear import as_linear
+from bnn2fpga.frontend.lowering.dot_product import significant_bits
+from bnn2fpga.frontend.lowering.linear_chain import as_linear
+from bnn2fpga.frontend.lowering.residual_trunk import add_to_trunk, integers
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
-from bnn2fpga.frontend.lowering.trunk import add_to_trunk, integers
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.lowering.chain import evaluate
+from bnn2fpga.frontend.lowering.elementwise_chain import evaluate
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
 
 SAMPLES = 4097
@@ -50,6 +50,30 @@ def as_affine(graph: Graph, signal: Signal) -> Signal | None:
         return None
     segment = Segment(end_tensor(signal), signal.index)
     return replace(signal, scale=gain, bias=bias, pending=(segment,))
+
+
+def scaled(graph: Graph, signal: Signal) -> Signal:
+    """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
+    if (
+        signal.bare
+        or signal.pools
+        or signal.multiplier != 1
+        or signal.offset
+        or signal.scale.size != 1
+        or np.any(signal.bias)
+    ):
+        return signal
+    last = signal.segment.nodes[-1] if signal.segment.nodes else None
+    if last is None:
+        return signal
+    values = evaluate(graph, signal, [], last.output[0]).values.astype(np.float64)
+    reference = int(np.argmax(np.abs(signal.points)))
+    factor = values[reference, 0] / signal.points[reference]
+    if factor <= 0 or not np.array_equal(
+        values, np.broadcast_to(signal.points[:, None] * factor, values.shape)
+    ):
+        return signal
+    return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
 
 
 def chain_values(graph: Graph, signal: Signal, points: Ints | Span) -> Array | None:

@@ -1,0 +1,64 @@
+"""Lowers a constant border around a feature map, and the quantizer that may follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import onnx
+
+from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.frontend.graph.quantizer import attribute
+from bnn2fpga.frontend.lowering.activation import lower_quantizer
+from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.signal import Padding, Parameter, Segment, Signal
+
+
+def lower_pad(values: Mapping[str, object], node: onnx.NodeProto, signal: Signal) -> Signal:
+    """A constant border; the convolution behind it takes it over."""
+    constants = [values[name] for name in node.input[1:] if name]
+    amounts = (
+        constants[0].values
+        if constants and isinstance(constants[0], Parameter)
+        else attribute(node, "pads", [])
+    )
+    border = (
+        constants[1].values
+        if len(constants) > 1 and isinstance(constants[1], Parameter)
+        else attribute(node, "value", 0.0)
+    )
+    pads = np.asarray(amounts, np.int64).reshape(-1)
+    mode = cast(bytes, attribute(node, "mode", b"constant"))
+    if (
+        mode != b"constant"
+        or pads.size != 8
+        or pads[[0, 1, 4, 5]].any()
+        or pads.min() < 0
+        or signal.padding
+        or not signal.bare
+    ):
+        raise ModelError(
+            f"{node.name}: legal is a constant padding of height and width, of a quantized tensor, "
+            "right before a convolution"
+        )
+    top, left, bottom, right = pads[[2, 3, 6, 7]].tolist()
+    padding = Padding((top, left, bottom, right), float(np.asarray(border).item()))
+    inside = Segment(node.output[0], signal.index)
+    return replace(signal, padding=padding, pending=(*signal.pending, inside))
+
+
+def quantize_padded(
+    graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal, exact_sums: bool
+) -> Signal:
+    """A quantizer; of a padded tensor it quantizes the border's value too."""
+    inside = lower_quantizer(graph, build, node, signal, exact_sums)
+    if not signal.padding:
+        return inside
+    border = np.full((1,) * signal.index.ndim, signal.padding.value, np.float32)
+    values = graph.run([node], {node.input[0]: border})[node.output[0]]
+    if values.min() != values.max():
+        raise ModelError(f"{node.name}: the border of a padded tensor differs from channel to channel")
+    return replace(inside, padding=Padding(signal.padding.pads, float(values.flat[0])))
