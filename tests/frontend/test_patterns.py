@@ -19,9 +19,9 @@ from torch import nn
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend import load, streamline
+from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.lowering import lower
+from bnn2fpga.frontend.lowering import threshold_search
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 from bnn2fpga.planning.folding.width_converters import refold
 from bnn2fpga.simulation.cpp import CppSimulator

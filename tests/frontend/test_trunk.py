@@ -16,9 +16,9 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, hardtanh
 from bnn2fpga import verify
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import BuildError, ConfigError, ModelError
-from bnn2fpga.frontend import load, streamline
+from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.graph.execute import Graph
-from bnn2fpga.frontend.lowering import activation, lower
+from bnn2fpga.frontend.lowering import activation, threshold_search
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 from bnn2fpga.frontend.lowering.residual_trunk import fit_lines
 from bnn2fpga.frontend.lowering.signal import Span
