@@ -59,7 +59,7 @@ ENV LANG=en_US.UTF-8 LC_ALL=en_US.UTF-8 PATH=/opt/bnn2fpga/bin:/openxc7/bin:$PAT
 COPY --from=openxc7 /closure/nix /nix
 COPY --from=openxc7 /openxc7 /openxc7
 COPY --from=package /opt/bnn2fpga /opt/bnn2fpga
-COPY bnn2fpga/entry.sh /usr/local/bin/entry
+COPY bnn2fpga/cli/entry.sh /usr/local/bin/entry
 USER 1000
 WORKDIR /home/user
 ENTRYPOINT ["/usr/local/bin/entry"]

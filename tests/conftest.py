@@ -12,7 +12,7 @@ import pytest
 # before numpy and torch are imported: a process of tests a core, whose threads would only wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bnn2fpga.cli.app import main
+from bnn2fpga.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -305,7 +305,7 @@ def test_usage_error(run: Run) -> None:
 
 def test_killed_build_resumes_to_the_same_result(tmp_path: Path) -> None:
     model = small_onnx(tmp_path)
-    command = [sys.executable, "-c", "from bnn2fpga.cli import main; main()", "build", str(model)]
+    command = [sys.executable, "-c", "from bnn2fpga.cli.main import main; main()", "build", str(model)]
     whole = subprocess.run(
         [*command, "-o", "whole"], cwd=tmp_path, capture_output=True, text=True, check=True
     )

@@ -15,7 +15,7 @@ import pytest
 from bnn2fpga.files.package_data import data_folder
 
 ROOT = data_folder("boards").parent
-ENTRY = ROOT / "bnn2fpga/entry.sh"
+ENTRY = ROOT / "bnn2fpga/cli/entry.sh"
 REPORT = """#!/bin/sh
 echo "arguments: $*"
 env

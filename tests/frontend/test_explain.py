@@ -17,7 +17,7 @@ from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
 from torch import nn
 
-from bnn2fpga.cli import show
+from bnn2fpga.cli.explanation import explanation
 from bnn2fpga.design.explanation import Explanation, Region, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
@@ -89,7 +89,7 @@ def graph_of(net: Callable[[], nn.Module], shape: tuple[int, ...] = test_joins.S
 def text_of(explained: Explanation, width: int = 100) -> str:
     console = Console(width=width, highlight=False)
     with console.capture() as captured:
-        console.print(show.explanation(explained))
+        console.print(explanation(explained))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
