@@ -312,7 +312,14 @@ def test_refusals_are_one_line(run: Run, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_whole_points_and_the_run_goes_on(tmp_path: Path) -> None:
     rates = [part for rate in RATES for part in ("--fps", str(rate))]
     model = small_onnx(tmp_path)
-    command = [sys.executable, "-c", "from bnn2fpga.cli.main import main; main()", "explore", str(model), *rates]
+    command = [
+        sys.executable,
+        "-c",
+        "from bnn2fpga.cli.main import main; main()",
+        "explore",
+        str(model),
+        *rates,
+    ]
     whole = [*command, "--workers", "1", "-o", "whole"]
     subprocess.run(whole, cwd=tmp_path, capture_output=True, check=True)
     stopped = subprocess.Popen(

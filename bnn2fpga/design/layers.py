@@ -225,3 +225,9 @@ def dot_range(weights: Ints, source: IntType) -> tuple[int, int]:
     if max(-low, high) >= 1 << 31:
         raise BuildError(f"a sum over {weights.shape[1]} inputs of {source} needs more than 32 bits")
     return low, high
+
+
+def partial_sum_type(weights: Ints, source: IntType) -> IntType:
+    """A type for the sum at every step: each partial one lies between 0 and a bound of the whole sum."""
+    low, high = dot_range(weights, source)
+    return IntType.holding(min(low, 0), max(high, 0))

@@ -12,7 +12,7 @@ from bnn2fpga.circuits.memory import Memory, counter_bits, rom
 from bnn2fpga.circuits.resources import Parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
-from bnn2fpga.design.layers import ChannelDot, Layer, dot_range
+from bnn2fpga.design.layers import ChannelDot, Layer, dot_range, partial_sum_type
 from bnn2fpga.kernels.bases.rom_fields import type_bits
 from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
@@ -36,8 +36,7 @@ class DepthwiseUnit(WindowReducer):
 
     @property
     def kept_type(self) -> IntType:
-        low, high = dot_range(self.weights, self.source_type)
-        return IntType.holding(min(low, 0), max(high, 0))
+        return partial_sum_type(self.weights, self.source_type)
 
     @property
     def dot_affine(self) -> tuple[int, int]:

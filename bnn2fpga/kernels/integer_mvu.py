@@ -12,7 +12,7 @@ from bnn2fpga.circuits.memory import LUT_DEPTH
 from bnn2fpga.circuits.resources import Parts
 from bnn2fpga.design.folding import halvings
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
-from bnn2fpga.design.layers import Dot, Layer, dot_range
+from bnn2fpga.design.layers import Dot, Layer, partial_sum_type
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 
 
@@ -46,9 +46,7 @@ class IntegerMvu(MatrixVector):
 
     @property
     def accumulator_type(self) -> IntType:
-        # every partial sum lies between 0 and a bound of the whole sum, so it needs no wider type
-        low, high = dot_range(self.weights, self.source_type)
-        return IntType.holding(min(low, 0), max(high, 0))
+        return partial_sum_type(self.weights, self.source_type)
 
     @property
     def dot_affine(self) -> tuple[int, int]:

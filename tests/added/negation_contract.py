@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bnn2fpga.kernels.negation import Negated
 from hypothesis import strategies as st
 
 from bnn2fpga.design.integers import IntType
 from bnn2fpga.design.stream import Stream
-from bnn2fpga.kernels.negation import Negated
 from tests.contract import KernelContract, int_types
 
 
