@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,9 @@ from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.stream_fork import StreamFork
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
+from tests.headers import short_run
 from tests.rtl.runtime import runtime
+from tests.some_slow import some_slow
 
 FOLDINGS = 6
 FRAMES = 3
@@ -146,7 +149,7 @@ def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         with_recorders(design, folder).write(folder)
-        result = CppSimulator.compile(design, folder, folder / "run").run(*inputs)
+        result = CppSimulator.compile(design, folder, folder / "run", flags=short_run()).run(*inputs)
         for node in design.nodes:
             recorded = np.fromfile(folder / f"{node.name}.trips", np.uint32)
             check_trips(node.kernel, recorded, len(inputs[0]))
@@ -196,6 +199,17 @@ def random_steps(low: int, high: int, channels: int, output: IntType, shape: str
     return Steps.read(levels, points, output)
 
 
+PARTS = 3
+"""Of the cases; the first one is always tested."""
+in_parts = some_slow("part", range(PARTS))
+
+
+def part_of(cases: list[tuple[Kernel, int]], part: int) -> list[tuple[Kernel, int]]:
+    """At random, so that each part has of every layer and of all foldings; a case is in one of them."""
+    order = np.random.default_rng(0).permutation(len(cases))
+    return [cases[place] for place in sorted(order[part::PARTS].tolist())]
+
+
 class KernelContract:
     """Declared shapes, ranges and cycles hold, and C++ equals numpy, over layers and foldings."""
 
@@ -217,20 +231,27 @@ class KernelContract:
         between = random.permutation(np.arange(1, len(every) - 1))[: self.foldings_each - 2]
         return [every[place] for place in sorted({0, len(every) - 1, *between.tolist()})]
 
-    def test_contract(self) -> None:
+    @in_parts
+    def test_contract(self, part: int) -> None:
         cases = self.collected()
         seen = {str(kernel.inputs + kernel.outputs) for kernel, _ in cases}
         assert len(seen) >= FOLDINGS, "the contract saw too few foldings"
-        for at in range(0, len(cases), BATCH):
-            self.check_cases(cases[at : at + BATCH])
+        chosen = part_of(cases, part)
+        for at in range(0, len(chosen), BATCH):
+            self.check_cases(chosen[at : at + BATCH])
 
-    def test_rtl(self) -> None:
-        cases = self.collected()
-        for at in range(0, len(cases), BATCH):
-            self.check_rtl(cases[at : at + BATCH])
+    @in_parts
+    def test_rtl(self, part: int) -> None:
+        chosen = part_of(self.collected(), part)
+        for at in range(0, len(chosen), BATCH):
+            self.check_rtl(chosen[at : at + BATCH])
 
     def collected(self) -> list[tuple[Kernel, int]]:
         """Every kernel to test, with the seed of its inputs."""
+        return list(_collected(type(self)))
+
+    def collect(self) -> list[tuple[Kernel, int]]:
+        """Makes them anew."""
         cases = [case for layer in self.always for case in self.cases(layer, 0)]
 
         @settings(
@@ -337,6 +358,12 @@ class KernelContract:
                             assert getattr(before, field) == getattr(after, field)
 
         check()
+
+
+@cache
+def _collected(kind: type[KernelContract]) -> tuple[tuple[Kernel, int], ...]:
+    """Once a process of tests: many look at all kernels."""
+    return tuple(kind().collect())
 
 
 __all__ = ["FRAMES", "KernelContract", "Stream", "int_types", "random_steps", "random_values", "run_cpp"]

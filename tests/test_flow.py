@@ -141,11 +141,13 @@ def test_second_run_does_nothing(tmp_path: Path) -> None:
 
 def test_events_tell_position_and_time(tmp_path: Path) -> None:
     events: list[StepEvent] = []
+    begin = time.monotonic()
     run_flow(tmp_path, [Step("nap", lambda out: time.sleep(0.05))], on_event=events.append)
+    took = time.monotonic() - begin
     running, done = events
     assert running == StepEvent("nap", 1, 1, "running", 0.0)
     assert (done.name, done.index, done.total, done.state) == ("nap", 1, 1, "done")
-    assert 0.05 <= done.seconds < 5
+    assert 0.05 <= done.seconds <= took
 
 
 def test_changed_key_runs_the_step_and_what_depends_on_it(tmp_path: Path) -> None:
@@ -383,8 +385,7 @@ def test_killed_build_goes_on_where_it_was(tmp_path: Path) -> None:
     hang.touch()
     process = subprocess.Popen(command)
     try:
-        deadline = time.monotonic() + 60
-        while hang.exists() and time.monotonic() < deadline and process.poll() is None:
+        while hang.exists() and process.poll() is None:
             time.sleep(0.01)
         assert not hang.exists()
         assert refusal(build).startswith(f"output folder {build} is in use by another build; ")

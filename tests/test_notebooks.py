@@ -119,6 +119,7 @@ def test_the_boards_notebook_takes_what_a_board_has() -> None:
     assert ON_THE_BOARD >= modules >= {"numpy", "driver", "pynq"}
 
 
+@pytest.mark.slow
 def test_one_after_the_other(tmp_path: Path) -> None:
     """1 leaves what 2 looks at; its deployment folder alone is enough for 3."""
     shown = execute(TRAIN, tmp_path / "pc")
@@ -134,6 +135,7 @@ def test_one_after_the_other(tmp_path: Path) -> None:
     assert "16 frames, equal to the bit" in shown and "no power to measure" in shown
 
 
+@pytest.mark.slow
 def test_your_own_model(tmp_path: Path) -> None:
     shown = execute(OWN, tmp_path)
     assert "all equal: True" in shown

@@ -48,6 +48,7 @@ from tests.kernels.designs import (
     outputs_of,
 )
 from tests.random_designs import random_design
+from tests.some_slow import some_slow
 
 BOARD = load_board("pynq-z2").model_copy(update={"hp_port_bits": 1 << 16})
 """With a memory port that limits nothing, so that kernels do."""
@@ -311,7 +312,7 @@ def test_fold_meets_the_frame_rate_and_keeps_the_meaning(pace: int) -> None:
     same(CONV, folded)
 
 
-@pytest.mark.parametrize("sizes", [(24, 36), (16, 24, 12)])
+@pytest.mark.parametrize("sizes", [(24, 36), pytest.param((16, 24, 12), marks=pytest.mark.slow)])
 def test_no_folding_is_cheaper(sizes: tuple[int, ...]) -> None:
     """Brute force over all foldings, converters and shallow FIFOs counted, at every pace."""
     dense = dense_net(sizes)
@@ -347,7 +348,7 @@ def paces_of(designs: Sequence[Node]) -> list[int]:
     return sorted({folded.cycles.interval for node in designs for folded in node.kernel.foldings()})
 
 
-@pytest.mark.parametrize("bram36", [1, 4, 6, 140])
+@some_slow("bram36", [1, 140, 4, 6], 2)
 @pytest.mark.parametrize("luts", [3000, 21_000, 30_000])
 def test_no_faster_pace_fits_than_the_one_found(luts: int, bram36: int) -> None:
     """Deep weights need block RAM where a faster folding needs LUTs, so the faster one may fit alone."""

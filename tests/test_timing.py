@@ -29,6 +29,7 @@ from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.kernels.designs import chain, connect, dot, forked, frames_for, outputs_of
 from tests.random_designs import random_design
 from tests.rtl.runtime import runtime
+from tests.some_slow import some_slow
 
 
 def residual(shortcut: int) -> Design:
@@ -333,7 +334,7 @@ def check_threads(design: Design, folder: Path, seed: int) -> int:
     calls = (f".bound(depth_of({place}));{part}" for place, part in enumerate(parts[1:]))
     files["gcc/threads.cpp"] = DEPTHS % (folder / "depths") + "".join([parts[0], *calls])
     Project(files).write_new(folder)
-    simulator = CppSimulator.compile(design, folder, folder / "threads", threads=True)
+    simulator = CppSimulator.compile(design, folder, folder / "threads", True, ["-O0"])
     frames = frames_for(design, 4, seed)
 
     def passes(some: Design) -> bool:
@@ -356,7 +357,7 @@ def check_threads(design: Design, folder: Path, seed: int) -> int:
     return len(tried)
 
 
-@pytest.mark.parametrize("seed", (1, 8, 11, 15))
+@some_slow("seed", (1, 8, 11, 15))
 def test_the_model_tells_when_cpp_stops(seed: int, tmp_path: Path) -> None:
     assert check_threads(random_design(seed), tmp_path / "project", seed)
 

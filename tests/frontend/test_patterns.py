@@ -41,6 +41,8 @@ from tests.frontend.nets import (
     prelu,
     sign,
 )
+from tests.headers import short_run
+from tests.some_slow import some_slow
 
 FRAMES = 24
 SHAPE = (2, 7, 8)
@@ -110,7 +112,7 @@ def run_cpp(design: Design, frames: Array, seed: int) -> Array:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         hls_project(folded, "xc7z020clg400-1", 100.0).write(folder)
-        simulator = CppSimulator.compile(folded, folder, folder / "run")
+        simulator = CppSimulator.compile(folded, folder, folder / "run", flags=short_run())
         return simulator.run(folded.host.encode(frames)).outputs[0]
 
 
@@ -418,7 +420,7 @@ CPP = {
 }
 """Those that are also compiled, with the first seed; the kernels' own tests compile many more."""
 
-every_seed = pytest.mark.parametrize("seed", SEEDS)
+every_seed = some_slow("seed", SEEDS)
 
 
 def seeded(make: Make, seed: int) -> nn.Module:
@@ -426,7 +428,7 @@ def seeded(make: Make, seed: int) -> nn.Module:
     return make()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@some_slow("seed", range(3))
 def test_zero_padding_negative_gains_prelu_and_pool_before_sign_and_two_bits_are_exact_at_every_level(
     seed: int,
 ) -> None:
@@ -615,12 +617,12 @@ def small(*layers: nn.Module, weight: type = SmallBinaryWeight) -> nn.Sequential
     )
 
 
-@pytest.mark.parametrize("seed", (0, 1))  # with others a threshold is near, or all is 0
+@some_slow("seed", (0, 1))  # with others a threshold is near, or all is 0
 def test_inexact_sums_are_built_where_no_threshold_is_near(seed: int) -> None:
     check_exact(seeded(lambda: small(affine(4)), seed), SHAPE, seed)
 
 
-@pytest.mark.parametrize("seed", (0, 1))  # with others a threshold is near, or all is 0
+@some_slow("seed", (0, 1))  # with others a threshold is near, or all is 0
 def test_scales_that_are_no_powers_of_two(seed: int) -> None:
     def make() -> nn.Module:
         first = [levels(4, step=0.1), conv(2, 4, weight=SmallBinaryWeight), affine(4), levels(3, step=0.3)]

@@ -27,6 +27,7 @@ from tests.conftest import Run
 from tests.frontend.nets import Call, affine, conv, images, levels, norm, sign
 from tests.frontend.test_joins import Net
 from tests.frontend.test_patterns import RPReLU, kernels, run_cpp
+from tests.some_slow import some_slow
 
 SHAPE = (2, 8, 8)
 
@@ -155,7 +156,7 @@ def test_refused_by_name_with_a_way_out(name: str) -> None:
     assert "--trunk-bits" in text and "\n" not in text
 
 
-@pytest.mark.parametrize("seed", (0, 1, 2))
+@some_slow("seed", (0, 1, 2))
 @pytest.mark.parametrize("name", NETS)
 def test_rounded(name: str, seed: int) -> None:
     """Few bits make a small error, more a smaller one."""

@@ -46,6 +46,7 @@ def cnv() -> Design:
     return compile(shared_file(CNV), fps=3_000)
 
 
+@pytest.mark.slow
 def test_cnv_labels(cnv: Design) -> None:
     images = shared_arrays("data/cifar10_lossless.npz")["test_image"][:846]
     golden = shared_arrays("models/golden_cifar10.npz")
@@ -54,6 +55,7 @@ def test_cnv_labels(cnv: Design) -> None:
     assert round(100 * float((found == golden["labels_all846"]).mean()), 2) == 80.14
 
 
+@pytest.mark.slow
 def test_cnv_popcounts_and_cpp(cnv: Design, tmp_path: Path) -> None:
     golden = shared_arrays("models/golden_cifar10.npz")
     integers = cnv.host.encode(golden["images_nchw_uint8"].transpose(0, 2, 3, 1))

@@ -220,12 +220,14 @@ def test_kernels_compute_the_folded_trunk() -> None:
     np.testing.assert_allclose(compiled().run(images), folded().logits(images))
 
 
+@pytest.mark.slow
 def test_accuracy_of_the_kernels() -> None:
     images, labels = cifar()["test_image"], cifar()["test_label"]
     assert len(images) == 1017
     assert (compiled().run(images).argmax(axis=1) == labels).mean() >= 0.885
 
 
+@pytest.mark.slow
 def test_fits_a_pynq_z2_without_a_multiplier() -> None:
     """Whatever is multiplied in the generated C++ has a constant factor: a shift, or part of an address."""
     design = on_board()
@@ -240,6 +242,7 @@ def test_fits_a_pynq_z2_without_a_multiplier() -> None:
             assert not re.search(r"\*=|/ [a-z]|float|double", code)
 
 
+@pytest.mark.slow
 def test_cpp_on_20_images(tmp_path: Path) -> None:
     design = on_board()
     frames = design.host.encode(cifar()["test_image"][:20])
@@ -248,7 +251,7 @@ def test_cpp_on_20_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, design.simulate(frames))
 
 
-@pytest.mark.slow  # a minute; RTL of this network, planned for 2,000 frames/s, always runs
+@pytest.mark.slow  # a minute
 def test_planned_fifos_pass_frames() -> None:
     assert deadlock(on_board()) == ()
 

@@ -57,7 +57,9 @@ def fracnet() -> tuple[Design, Ints]:
     return design, design.host.encode(shared_arrays("data/cifar10_lossless.npz")["test_image"][:5])
 
 
-@pytest.mark.parametrize("network", [tfc, lfc, cnv, fast_cnv, fracnet])
+@pytest.mark.parametrize(
+    "network", [tfc, *(pytest.param(one, marks=pytest.mark.slow) for one in (lfc, cnv, fast_cnv, fracnet))]
+)
 def test_network(
     network: Callable[[], tuple[Design, Ints]], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -59,10 +59,10 @@ PROOF = (
     [
         (ConcatStreams, {"CARRY4"}),
         (DepthwiseUnit, {"CARRY4"}),
-        (SlidingWindow, {"CARRY4", "RAM32M"}),
-        (SlidingWindow, {"CARRY4", "RAM64M"}),
+        pytest.param(SlidingWindow, {"CARRY4", "RAM32M"}, marks=pytest.mark.slow),
+        pytest.param(SlidingWindow, {"CARRY4", "RAM64M"}, marks=pytest.mark.slow),
         (SplitStreams, {"CARRY4"}),
-        (XnorMvu, {"CARRY4", "INV", "LUT6_2"}),
+        pytest.param(XnorMvu, {"CARRY4", "INV", "LUT6_2"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_kernel_as_blif(kind: type[Kernel], cells: set[str], tmp_path: Path) -> None:

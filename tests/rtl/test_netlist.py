@@ -15,10 +15,12 @@ from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.kernels import all_kernels
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.usage import resources
 from bnn2fpga.simulation.rtl import RtlSimulator
 from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
 from tests.contract import side_by_side
+from tests.kernels.designs import conv_net, frames_for
 from tests.networks.shared import shared_arrays, shared_file
 from tests.rtl.cases import contracts, every_kernel
 from tests.rtl.runtime import runtime
@@ -47,6 +49,15 @@ def test_every_kernel(foldings: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, want, err_msg=f"netlist of {kernel}")
     assert synthesis.dsps == 0
     assert synthesis.path_ns and synthesis.path_ns <= 5, "half of 10 ns is for wires"
+
+
+def test_a_small_network(tmp_path: Path) -> None:
+    """Larger ones are slow."""
+    design = size_fifos(conv_net())
+    frames = frames_for(design, 3, 0)
+    synthesis, outputs = run_netlist(design, tmp_path, frames)
+    np.testing.assert_array_equal(outputs[0].reshape(3, -1), design.simulate(frames).reshape(3, -1))
+    assert synthesis.dsps == 0
 
 
 def test_a_unit_whose_weights_are_a_deep_table_of_cells(tmp_path: Path) -> None:

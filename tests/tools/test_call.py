@@ -28,7 +28,7 @@ def running(pid: int) -> bool:
 def wait_for(what: object) -> None:
     start = time.monotonic()
     while not what():  # type: ignore[operator]
-        assert time.monotonic() - start < 20, "it takes too long"
+        assert time.monotonic() - start < 600, "it never comes"
         time.sleep(0.05)
 
 
@@ -62,7 +62,7 @@ def test_an_interrupted_tool_leaves_nothing_running(tmp_path: Path) -> None:
     child = int((tmp_path / "child").read_text())
     assert running(child)
     build.send_signal(signal.SIGINT)
-    assert b"KeyboardInterrupt" in build.communicate(timeout=20)[1]
+    assert b"KeyboardInterrupt" in build.communicate(timeout=600)[1]
     wait_for(lambda: not running(child))
 
 

@@ -199,13 +199,14 @@ def test_gradients_as_batch_norm_leaves_them() -> None:
     ("seed", "parameters"),
     [
         (0, {}),
-        pytest.param(1, {}, marks=pytest.mark.slow),
-        pytest.param(0, {"folded_norm": True}, marks=pytest.mark.slow),
+        (1, {}),
+        (0, {"folded_norm": True}),
         (0, {"centred": False}),
         (0, {"tracked": False}),
         (0, {"alpha": 0.25, "scale_terms": 1}),
     ],
 )
+@pytest.mark.slow
 def test_without_batch_norm_nothing_is_rounded_away(seed: int, parameters: dict[str, Any]) -> None:
     """All levels give the same integers; no float but the last layer."""
     net = made("wsfracbnn", seed, **parameters)
@@ -214,6 +215,7 @@ def test_without_batch_norm_nothing_is_rounded_away(seed: int, parameters: dict[
     assert [level.name for level in ladder.levels] == ["QONNX", "streamlined", "numpy", "numpy", "C++", "RTL"]
 
 
+@pytest.mark.slow
 def test_with_batch_norm_the_trunk_is_rounded() -> None:
     net = made("fracbnn")
     ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE), trunk_bits=4)

@@ -67,7 +67,9 @@ def test_too_many_edges_are_refused() -> None:
 
 
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
-@pytest.mark.parametrize(("in_bytes", "out_bytes", "edges"), [(3, 10, 4), (8, 1, 2)])
+@pytest.mark.parametrize(
+    ("in_bytes", "out_bytes", "edges"), [(3, 10, 4), pytest.param(8, 1, 2, marks=pytest.mark.slow)]
+)
 def test_yosys_synthesizes_the_top(in_bytes: int, out_bytes: int, edges: int, tmp_path: Path) -> None:
     """No latch, no DSP, no block RAM, no net with two drivers; PS7 and BUFG are found and stay."""
     Shape(in_bytes, out_bytes, edges=edges).project().write(tmp_path)

@@ -43,6 +43,7 @@ def test_a_design_on_the_board(make: Callable[[], Design], tmp_path: Path) -> No
         assert [value for _, value in outcome.reads] == [4, *outcome.stalls] and outcome.statuses == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 def test_the_netlist_for_place_and_route(tmp_path: Path) -> None:
     """With the real yosys: no double outputs, no DSP, and the processing system in it."""
