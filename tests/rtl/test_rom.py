@@ -13,6 +13,7 @@ from bnn2fpga.backends.rtl_cells import rom_text
 from bnn2fpga.circuits.memory import deep_luts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.tools.yosys import cell_models, synthesize
+from tests.some_slow import some_slow
 
 DEPTHS = (65, 72, 80, 96, 128, 192, 257, 577)
 
@@ -69,7 +70,7 @@ def test_both_bodies_read_every_word(depth: int, width: int, tmp_path: Path) -> 
 
 
 @needs_yosys
-@pytest.mark.parametrize("depth", [72, 96, 128, 256, 576])
+@some_slow("depth", [72, 576, 96, 128, 256], 2)
 def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
     rom, sources = random_rom(depth, 64), tmp_path / "rtl"
     changing = sum(len(set(column)) > 1 for column in zip(*(f"{w:064b}" for w in rom.words), strict=True))
