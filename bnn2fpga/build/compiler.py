@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.boards.board import Board, load_board
+from bnn2fpga.design.explanation import Explanation, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.files.project import Project
-from bnn2fpga.design.explanation import Explanation, explain_design
 
 if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class Options(BaseModel):
     """What a build is asked for.
 
-    `fps` are frames a second to reach, None for as fast as the board allows; `clock_mhz` None is the board's
-    default clock; `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's. `exact_sums` and
-    `trunk_bits` (0 to 12) are explained at `frontend.lowering.lower`. `name` None is the file's or the class's.
+    `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
+    default clock, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
+    file's or the class's. `exact_sums` and `trunk_bits` (0 to 12) are explained at `compile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,7 +90,7 @@ def model_name(model: Any, options: Options) -> str:
 class Pipeline:
     """A model on its way through `stages`; what has been computed is kept.
 
-    `model` is a path (.onnx, or .npz), a ModelWrapper or a Brevitas module, which needs `example_input`. Every
+    `model` is a path (.onnx, or .npz), a ModelWrapper or a Brevitas module, which needs `example_input`. A
     property raises BuildError where its stage, or one before it, cannot go on.
     """
 
@@ -196,9 +196,9 @@ def compile(
 
     `model` is the path of a QONNX file or of a BNN-PYNQ or FracBNN .npz, a qonnx ModelWrapper, or a Brevitas
     module, which needs `example_input` (1, …). Without `fps` (frames a second) the design is as fast as the
-    board's resources allow: `max_lut` LUTs and `max_bram` block RAMs of 36 Kbit, or four fifths of the chip's.
+    board's resources allow: `max_lut` LUTs and `max_bram` block RAMs of 36 Kbit, or four fifths of them.
 
-    A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact sum decides.
+    A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact one does.
     A residual sum without a common integer grid is refused; with `trunk_bits` (0 to 12) it is rounded to that
     many fraction bits. Raises BuildError, which names the node, the reason and the way out.
     """

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.boards.board import Board
-from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, load_model
-from bnn2fpga.driver.operations import Operation, apply, written
-from bnn2fpga.build.driver_file import driver_text
-from bnn2fpga.errors import MismatchError
-from bnn2fpga.design.host import HostShare
-from bnn2fpga.design.graph import Design
-from bnn2fpga.design.integers import Ints
-from bnn2fpga.design.stream import Stream
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.design_facts import describe
+from bnn2fpga.build.driver_file import driver_text
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.host import HostShare
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.design.stream import Stream
+from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, load_model
+from bnn2fpga.driver.operations import Operation, apply, written
+from bnn2fpga.errors import MismatchError
 from bnn2fpga.planning.timing.schedule import frame_cycles, latency
 from bnn2fpga.tools.gcc import header_folder
 

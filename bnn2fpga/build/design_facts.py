@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.files.templates import render
 from bnn2fpga.build.dataset import Dataset, predicted_labels
-from bnn2fpga.errors import ConfigError
-from bnn2fpga.planning.estimate import Estimate
 from bnn2fpga.build.step_runner import STAMP
 from bnn2fpga.design.graph import Design
-from bnn2fpga.design.stream import Stream
 from bnn2fpga.design.kernel import Kernel
+from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
-from bnn2fpga.planning.timing.fifo_needs import FifoNeed
+from bnn2fpga.planning.estimate import Estimate
 from bnn2fpga.planning.roofline import roofline
-
+from bnn2fpga.planning.timing.fifo_needs import FifoNeed
 from bnn2fpga.report.dataflow_plot import dataflow_svg
 from bnn2fpga.report.report_file import FORMAT
 
@@ -165,5 +162,5 @@ def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, A
 
 
 def draw(design: Design) -> str:
-    """The dataflow graph of a folded `design` as SVG: kernels, and streams with their width and FIFO depth."""
+    """A folded `design` as a picture (SVG): kernels, and streams with their width and FIFO depth."""
     return dataflow_svg(describe(design))

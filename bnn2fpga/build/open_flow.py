@@ -10,16 +10,16 @@ import json
 import shutil
 from pathlib import Path
 
+from bnn2fpga.backends.zynq import SPLIT, TOP, zynq_project
 from bnn2fpga.boards.board import Board
-from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
+from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
-from bnn2fpga.backends.zynq import SPLIT, TOP, zynq_project
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""

@@ -8,24 +8,19 @@ from what is found; one that produces the same files as before leaves the steps 
 No time, host or path enters a stamp: the same request gives the same bytes in any folder.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import Final, Literal
 
 from bnn2fpga.errors import ConfigError
+from bnn2fpga.files.output_folder import _NO_ROOM, blaming, claim
 
-from bnn2fpga.files.output_folder import _NO_ROOM
-from bnn2fpga.files.output_folder import claim
-from bnn2fpga.files.output_folder import blaming
 STAMP: Final = "stamp.json"
 """Written into each finished step folder; an action must not use this name."""
 ASIDE: Final = ".tmp-"

@@ -8,27 +8,24 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bnn2fpga.build import design_facts, open_flow, vivado_flow
+from bnn2fpga.build.compiler import Pipeline
+from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
-from bnn2fpga.errors import ConfigError, MismatchError
-from bnn2fpga.planning.estimate import estimate
-from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
-from bnn2fpga.planning.timing.fifo_needs import fifo_needs
-from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.report.report_file import REPORT
-from bnn2fpga.report.pages import write_pages
-from bnn2fpga.files.package_data import package_digest
-from bnn2fpga.tools.amd import Vivado
-from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.build.ladder import Ladder, Level
+from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
-
-from bnn2fpga.build.config import HOW
-from bnn2fpga.build.config import BuildConfig
+from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.files.package_data import package_digest
+from bnn2fpga.planning.estimate import estimate
+from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+from bnn2fpga.report.pages import write_pages
+from bnn2fpga.report.report_file import REPORT
+from bnn2fpga.tools.openxc7 import OpenXC7
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
@@ -150,7 +147,9 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", design_facts.describe(self.pipeline.folded))
         estimated = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(folder / "estimate.json", design_facts.planned(estimated, fifo_needs(self.pipeline.folded)))
+        _write_json(
+            folder / "estimate.json", design_facts.planned(estimated, fifo_needs(self.pipeline.folded))
+        )
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:

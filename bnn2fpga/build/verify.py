@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,22 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.backends.hls import hls_project
-from bnn2fpga.build.dataset import predicted_labels
-from bnn2fpga.errors import BuildError
-from bnn2fpga.design.graph import Design
-from bnn2fpga.design.integers import Ints
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.build.ladder import Array, Ladder, Level, compare_integers, compare_labels, compare_outputs
+from bnn2fpga.design.integers import Ints
+from bnn2fpga.errors import BuildError
 from bnn2fpga.planning.timing.schedule import interval
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
-
-from bnn2fpga.build.ladder import Array, Level
-from bnn2fpga.build.ladder import Array, Ladder
-from bnn2fpga.build.ladder import Array, compare_integers
-from bnn2fpga.build.ladder import Array, compare_outputs
-from bnn2fpga.build.ladder import Array, compare_labels
 
 RTL_CLOCKS = 1_000_000
 """What the RTL level spends unless asked for more frames; seconds."""
@@ -34,7 +24,6 @@ PAUSES = 0.1
 """Share of the clocks in which the RTL's input, or its output, pauses."""
 SHORT_RUN = 200_000
 """Clocks up to which compiling with optimization takes longer than it saves."""
-
 
 
 def climb(
