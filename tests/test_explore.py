@@ -33,7 +33,7 @@ from tests.kernels.designs import conv_net
 from tests.models import small_onnx
 
 BOARD = load_board("pynq-z2")
-RATES = tuple(float(rate) for rate in range(1000, 120_000, 2000))
+RATES = tuple(float(rate) for rate in range(1000, 120_000, 1000))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -330,6 +330,7 @@ def test_refusals_are_one_line(run: Run, tmp_path: Path) -> None:
 
 
 HELD_BACK = """
+import signal
 import time
 from bnn2fpga.cli.main import main
 from bnn2fpga.cli.progress import ExploreProgress
@@ -342,6 +343,8 @@ def wait_before_the_end(self, progress):
         time.sleep(1)
 
 ExploreProgress.update = wait_before_the_end
+# as on a terminal: what a shell starts in the background does not hear Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 """The command line, which never gets to the last point by itself, however fast the workers are."""

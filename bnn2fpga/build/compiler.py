@@ -25,7 +25,7 @@ class Options(BaseModel):
     """What a build is asked for.
 
     `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
-    default clock, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
+    default, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
     file's or the class's. `exact_sums` and `trunk_bits` (0 to 12) are explained at `compile`.
     """
 

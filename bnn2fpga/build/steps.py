@@ -147,9 +147,8 @@ class Build:
         """The folding of each kernel, and the estimate."""
         _write_json(folder / "design.json", design_facts.describe(self.pipeline.folded))
         estimated = estimate(self.pipeline.folded, self.pipeline.board, self.pipeline.planned.limit)
-        _write_json(
-            folder / "estimate.json", design_facts.planned(estimated, fifo_needs(self.pipeline.folded))
-        )
+        needs = fifo_needs(self.pipeline.folded)
+        _write_json(folder / "estimate.json", design_facts.planned(estimated, needs))
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:
@@ -233,7 +232,7 @@ def run_build(
 ) -> dict[str, Path]:
     """Builds into `folder` as `bnn2fpga build` does, up to and with step `to`; gives each step's folder.
 
-    A build that was stopped goes on; unchanged steps are skipped. `on_step` sees steps begin and end, `on_level`
-    every level that was compared. Raises BuildError, also where two levels differ.
+    A build that was stopped goes on; unchanged steps are skipped. `on_step` sees steps begin and end,
+    `on_level` every level that was compared. Raises BuildError, also where two levels differ.
     """
     return run_flow(Path(folder), Build.of(config, on_level).steps(), to, on_step)

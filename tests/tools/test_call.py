@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ SCRIPT = """#!/bin/sh
 sh -c 'trap "" INT TERM; echo $$ > child; while :; do sleep 0.1; done' &
 wait
 """
+
+
+@pytest.fixture(autouse=True)
+def hears_interrupts() -> Iterator[None]:
+    """As on a terminal: what a shell starts in the background, and all that it starts, is deaf to them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def running(pid: int) -> bool:
