@@ -85,6 +85,7 @@ def test_a_deep_fifo_is_block_ram() -> None:
     assert fifo(LUT_DEPTH, 8).bram36 == 0 < fifo(LUT_DEPTH + 1, 8).bram36
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 def test_a_fifo_of_two_words_is_counted(tmp_path: Path) -> None:
     text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)

@@ -221,6 +221,7 @@ def test_rtl_that_differs_is_exit_code_4(run: Run, tmp_path: Path, monkeypatch: 
     assert code == 4 and "RTL differs from numpy" in err and out.count("first difference") == 1
 
 
+@pytest.mark.slow
 def test_verify_writes_waveforms(run: Run, tmp_path: Path) -> None:
     model = small_onnx(tmp_path)
     code, out, _ = run("verify", model, "--rtl-frames", 1, "--trace", "waves.vcd")

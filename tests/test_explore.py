@@ -110,6 +110,7 @@ def test_front_is_the_undominated_points(points: list[Point], shuffle: random.Ra
 # the space
 
 
+@pytest.mark.slow
 def test_default_space_goes_from_the_smallest_folding_to_the_fastest(tmp_path: Path) -> None:
     design = conv_net()
     with open_pool(1) as pool:
@@ -157,6 +158,7 @@ class StopRunError(Exception):
     """Ends a run in the middle."""
 
 
+@pytest.mark.slow
 def test_two_workers_and_a_resumed_run_give_the_bytes_of_one_process(tmp_path: Path) -> None:
     space = Space.of(["pynq-z2", smaller_board(tmp_path)])
     expected = here(conv_net(), space, tmp_path / "one")
@@ -236,6 +238,7 @@ def hold_back(gate: Path) -> None:
     _evaluate.__globals__["evaluate"] = waiting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victims", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_workers_lose_nothing(tmp_path: Path, cluster: LocalCluster, victims: int) -> None:
     """One, or both at once: then no worker has the design, nor results that were not fetched yet."""
@@ -278,8 +281,8 @@ def test_worker_needs_neither_torch_nor_qonnx(tmp_path: Path) -> None:
     (tmp_path / "call").write_bytes(pickle.dumps((_pack(conv_net()), Task(BOARD, 100.0, 1000.0))))
     code = (
         "import pickle, sys\n"
-        "from bnn2fpga.pool import _evaluate, _unpack\n"
-        "from bnn2fpga.resources_path import package_digest\n"
+        "from bnn2fpga.planning.exploration.workers import _evaluate, _unpack\n"
+        "from bnn2fpga.files.package_data import package_digest\n"
         "packed, task = pickle.load(open(sys.argv[1], 'rb'))\n"
         "print(_evaluate(task, _unpack(packed), package_digest()).fps)\n"
         "print([name for name in ('torch', 'qonnx', 'onnx', 'brevitas', 'finn') if name in sys.modules])\n"

@@ -174,6 +174,7 @@ def test_what_is_not_canonical_is_found(
 # sanitizers
 
 
+@pytest.mark.slow
 def test_every_kernel_is_sane(tmp_path: Path) -> None:
     """No access out of bounds, no undefined behaviour."""
     check_run(cases(few=True), tmp_path, False, SANITIZERS)
@@ -212,6 +213,7 @@ def test_every_kernel_runs_at_its_planned_depths(tmp_path: Path) -> None:
     check_run(cases(few=True), tmp_path, True, ("-O0",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["converted", "random 1"])
 def test_networks_run_at_their_planned_depths(name: str, tmp_path: Path) -> None:
     """With sanitizers, too: threads share nothing but streams."""

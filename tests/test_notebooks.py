@@ -155,6 +155,7 @@ def deployment(folder: Path) -> Path:
     return deploy_pipeline(pipeline, random_frames(pipeline, 16), folder / "deploy", built)
 
 
+@pytest.mark.slow
 def test_on_a_stand_in_for_a_board(tmp_path: Path) -> None:
     """Through the driver's pynq backend, on pictures of another size; the energy by each of the ways."""
     deployment(tmp_path)

@@ -324,6 +324,7 @@ def test_no_folding_is_cheaper(sizes: tuple[int, ...]) -> None:
         assert cost(resources(refold(found, {}))) <= 1.001 * cheapest
 
 
+@pytest.mark.slow
 def test_fold_without_a_frame_rate_is_the_fastest_that_fits() -> None:
     """Brute force over all foldings, on boards from too small to large enough for the fastest.
 

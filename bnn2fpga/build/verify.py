@@ -134,7 +134,7 @@ def verify(
     The other arguments are those of `compile`. `scores` (N, …) are the training framework's outputs for the
     same frames, a level above the model; a Brevitas module's are computed. The C++ runs `cpp_frames` of the
     frames, all for None; the SystemVerilog `rtl_frames`, as many as a million clocks hold for None.
-    `on_level` sees every finished level. Where `trunk_bits` rounds a trunk, labels are compared and may differ.
+    `on_level` sees every level. Where `trunk_bits` rounds a trunk, labels are compared and may differ.
 
     Raises BuildError where the model cannot be built; a difference is no error but a Ladder that is not `ok`.
     """

@@ -209,6 +209,7 @@ def test_a_branch_of_no_lines_and_too_many_steps() -> None:
         lowered(net.eval(), 12)
 
 
+@pytest.mark.slow
 def test_the_ladder_compares_labels() -> None:
     ladder = verify(
         made("three blocks", 0), images(0, 16, *SHAPE), example_input=np.zeros((1, *SHAPE)), trunk_bits=6

@@ -35,6 +35,7 @@ def test_lfc_popcounts() -> None:
     np.testing.assert_array_equal(passing["fc3_threshold"] > 0, golden["fc3_bits_first100"])
 
 
+@pytest.mark.slow
 def test_lfc_cpp(tmp_path: Path) -> None:
     design = compile(shared_file(LFC), fps=100_000)
     integers = design.host.encode(shared_arrays("models/golden_mnist_lfc.npz")["images_first100"])

@@ -213,6 +213,7 @@ def on_board() -> Design:
     return fold(compiled(), load_board("pynq-z2"), 100.0)
 
 
+@pytest.mark.slow
 def test_kernels_compute_the_folded_trunk() -> None:
     images = golden()["images_nchw_uint8"]
     sums = compiled().simulate(compiled().host.encode(images))

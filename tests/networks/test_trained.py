@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bnn2fpga import compile, training
 from bnn2fpga.training.data import load_images
@@ -22,6 +23,7 @@ def test_digits() -> None:
     assert round(100 * (labels == data.test_labels).mean(), 2) == 97.78
 
 
+@pytest.mark.slow
 def test_mnist_convnet() -> None:
     """The accuracy that its configuration states, from the integers that the hardware computes."""
     data = load_images(shared_file("data/mnist.npz"))

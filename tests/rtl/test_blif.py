@@ -53,6 +53,7 @@ PROOF = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 @pytest.mark.parametrize(
     ("kind", "cells"),

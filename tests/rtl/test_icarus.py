@@ -82,6 +82,7 @@ def as_bits(beats: np.ndarray) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus is not installed")
 def test_every_kernel_at_two_foldings(tmp_path: Path) -> None:
     design, inputs, expected = every_kernel(2)

@@ -40,6 +40,7 @@ def run_netlist(design: Design, folder: Path, *inputs: Ints) -> tuple[Synthesis,
     return synthesis, simulator.run(*inputs, gaps=0.2, holds=0.2).outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foldings", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_kernel(foldings: int, tmp_path: Path) -> None:
     design, inputs, expected = every_kernel(foldings)
@@ -60,6 +61,7 @@ def test_a_small_network(tmp_path: Path) -> None:
     assert synthesis.dsps == 0
 
 
+@pytest.mark.slow
 def test_a_unit_whose_weights_are_a_deep_table_of_cells(tmp_path: Path) -> None:
     kernels = [(contract, *case) for contract in contracts() for case in contract.collected()]
     deep = (case for case in kernels if "tiles" in case[1].roms and case[1].roms["tiles"].paged)

@@ -69,6 +69,7 @@ def test_both_bodies_read_every_word(depth: int, width: int, tmp_path: Path) -> 
         assert [int(word, 16) for word in printed.stdout.split()] == expected, primitives
 
 
+@pytest.mark.slow
 @needs_yosys
 @some_slow("depth", [72, 576, 96, 128, 256], 2)
 def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
@@ -81,6 +82,7 @@ def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
     assert found.luts == pytest.approx(changing * deep_luts(depth), rel=0.05)
 
 
+@pytest.mark.slow
 @needs_yosys
 def test_it_takes_fewer_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
     rom, luts = random_rom(256, 32), {}

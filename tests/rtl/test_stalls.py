@@ -43,6 +43,7 @@ def with_pauses(files: dict[str, str]) -> Project:
     return Project(files | {"rtl/fifo_.sv": text})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_random_design(seed: int, tmp_path: Path) -> None:
     design = random_design(seed, 4, 2)

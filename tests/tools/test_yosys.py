@@ -33,6 +33,7 @@ def written(folder: Path, text: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_yosys
 def test_counts(tmp_path: Path) -> None:
     found = synthesize(written(tmp_path, MEMORY), "top", tmp_path)

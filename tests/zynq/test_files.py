@@ -66,6 +66,7 @@ def test_too_many_edges_are_refused() -> None:
         zynq_project(Shape(1, 1, edges=961).design(), DIGEST)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 @pytest.mark.parametrize(
     ("in_bytes", "out_bytes", "edges"), [(3, 10, 4), pytest.param(8, 1, 2, marks=pytest.mark.slow)]
