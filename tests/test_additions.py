@@ -31,6 +31,7 @@ def python(checkout: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_kernel_is_one_file_two_templates_and_a_test(checkout: Path) -> None:
     shutil.copyfile(ADDED / "negation.py", checkout / "bnn2fpga/kernels/negation.py")
     for kind in ("hpp", "sv"):

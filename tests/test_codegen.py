@@ -318,6 +318,7 @@ WRITE = "out0.write(result);"
 SEND = "        axis.write(word);"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "before", "after", "complaint"),
     [

@@ -353,6 +353,7 @@ main()
 """The command line, which never gets to the last point by itself, however fast the workers are."""
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_points_and_the_run_goes_on(tmp_path: Path) -> None:
     rates = [part for rate in RATES for part in ("--fps", str(rate))]
     arguments = ["explore", str(small_onnx(tmp_path)), *rates]

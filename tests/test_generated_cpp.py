@@ -107,6 +107,7 @@ def test_every_folding_is_canonical(tmp_path: Path) -> None:
         assert faults(written(design, tmp_path / str(number)), design.name) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_are_canonical(name: str, tmp_path: Path) -> None:
     assert faults(written(NETWORKS[name], tmp_path), NETWORKS[name].name) == []
@@ -115,6 +116,7 @@ def test_networks_are_canonical(name: str, tmp_path: Path) -> None:
 UNIT, TOP = "kernels/unit.hpp", "top.cpp"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "before", "after", "complaint"),
     [
@@ -187,6 +189,7 @@ def test_every_folding_is_sane(threads: bool, tmp_path: Path) -> None:
         check_run(batch, tmp_path / str(number), threads, SANITIZERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [

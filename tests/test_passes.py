@@ -349,6 +349,7 @@ def paces_of(designs: Sequence[Node]) -> list[int]:
     return sorted({folded.cycles.interval for node in designs for folded in node.kernel.foldings()})
 
 
+@pytest.mark.slow
 @some_slow("bram36", [1, 140, 4, 6], 2)
 @pytest.mark.parametrize("luts", [3000, 21_000, 30_000])
 def test_no_faster_pace_fits_than_the_one_found(luts: int, bram36: int) -> None:

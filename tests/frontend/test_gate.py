@@ -133,6 +133,7 @@ def test_many_bits_behind_a_curve_are_refused() -> None:
         lower(load(nn.Sequential(net.input, net.stem, nn.Tanh(), net.grid).eval(), np.zeros((1, *SHAPE))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "last", (levels(11, step=1 / 256), levels(11, signed=True, step=1 / 256), grid(10, 7)), ids=str
 )

@@ -166,6 +166,7 @@ def test_rounded(name: str, seed: int) -> None:
     assert errors[2] < 0.1 and errors[6] < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ReActNet blocks", "FracBNN blocks", "levels of scales 1 and 0.17"])
 def test_rounded_cpp(name: str) -> None:
     design = lowered(made(name, 0), 2)

@@ -22,6 +22,7 @@ def lowered(name: str) -> Design:
     return Pipeline(shared_file(f"models/{name}"), Options()).lowered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fps", "clock"),
     [
@@ -48,6 +49,7 @@ def test_weights_move_into_luts_where_block_ram_runs_out() -> None:
     assert {"logic", "block"} <= stores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fps"),
     [

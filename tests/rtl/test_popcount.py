@@ -42,6 +42,7 @@ endmodule
 """
 
 
+@pytest.mark.slow
 @needs_icarus
 @needs_yosys
 @pytest.mark.parametrize("mask", ["", "lanes", "pairs"])
@@ -75,6 +76,7 @@ def test_both_bodies_count(mask: Mask, tmp_path: Path) -> None:
                 assert want is None or have == str(want), (bits, mask, primitives)
 
 
+@pytest.mark.slow
 @needs_yosys
 @pytest.mark.parametrize(
     ("bits", "mask"),
@@ -111,6 +113,7 @@ def test_both_bodies_are_proven_equal(bits: int, mask: Mask, tmp_path: Path) -> 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 @needs_yosys
 @pytest.mark.parametrize(
     ("name", "weights"), [("count3_", [1] * 3), ("count7_", [1] * 7), ("count13_", [1] * 7 + [4] * 6)]

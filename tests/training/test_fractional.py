@@ -236,6 +236,7 @@ def test_published_weights_keep_their_mean(
         assert torch.equal(layer.folded_weight > 0, layer.weight >= (mean if standardized else 0))
 
 
+@pytest.mark.slow
 def test_kernels_of_the_network() -> None:
     design = compile(made("wsfracbnn"), example_input=torch.zeros(1, *SHAPE))
     kinds = [type(node.kernel).__name__ for node in design.nodes]
@@ -244,6 +245,7 @@ def test_kernels_of_the_network() -> None:
     assert all(node.kernel.resources.dsps == 0 for node in design.nodes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "parameters", "changes"),
     [
