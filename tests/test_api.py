@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import bnn2fpga
+from bnn2fpga import driver, training
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.dataset import fit_frames, load_dataset
 from bnn2fpga.build.ladder import Difference, compare_integers, compare_outputs
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.frontend import load
-from tests.models import SHAPE, random_data, small_net, small_onnx
+from tests.models import SHAPE, float_onnx, random_data, small_net, small_onnx
 
 
 @pytest.fixture
@@ -136,3 +138,38 @@ def test_dataset_faults(tmp_path: Path, content: dict[str, np.ndarray], text: st
     (tmp_path / "broken.npz").write_text("nothing")
     with pytest.raises(ConfigError, match=r"not a readable \.npy or \.npz file"):
         load_dataset(tmp_path / "broken.npz", SHAPE)
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for package in (bnn2fpga, training, driver):
+        for name in package.__all__:
+            thing = getattr(package, name)
+            assert not callable(thing) or len(thing.__doc__ or "") > 20, f"{package.__name__}.{name}"
+
+
+def test_show_prints_what_the_command_line_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = small_onnx(tmp_path)
+    design = bnn2fpga.compile(model)
+    bnn2fpga.show(bnn2fpga.estimate(design), width=100)
+    assert f"of {bnn2fpga.load_board('pynq-z2').luts:,}" in capsys.readouterr().out
+    bnn2fpga.show(bnn2fpga.explain(model), width=100)
+    assert "becomes" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="a str cannot be shown; legal: Estimate, Explanation, Ladder, Level"):
+        bnn2fpga.show("design")  # type: ignore[arg-type]
+
+
+def test_run_build_is_the_build_command(tmp_path: Path) -> None:
+    steps = []
+    config = bnn2fpga.BuildConfig(model=small_onnx(tmp_path))
+    folders = bnn2fpga.run_build(config, tmp_path / "out", to="hls", on_step=steps.append)
+    assert list(folders) == ["load", "streamline", "lower", "fold", "hls"]
+    assert (folders["hls"] / "top.cpp").exists() and steps[-1].state == "done"
+    assert bnn2fpga.draw(bnn2fpga.compile(config.model)).startswith("<svg")
+
+
+def test_a_stage_that_failed_fails_again(tmp_path: Path) -> None:
+    pipeline = Pipeline(float_onnx(tmp_path), Options())
+    assert pipeline.loaded
+    for _ in range(2):
+        with pytest.raises(bnn2fpga.BuildError, match="float weights"):
+            pipeline.reach("fold")

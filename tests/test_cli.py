@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,27 @@ def test_saved_configuration_repeats_the_build(run: Run, tmp_path: Path) -> None
     assert first == second
 
 
+def test_options_beside_a_configuration_replace_what_it_says(run: Run, tmp_path: Path) -> None:
+    run("build", small_onnx(tmp_path), "--fps", 1000, "--clock", 125, "-o", "out", "--to", "load")
+    code, _, err = run(
+        "build",
+        "out/01-load/build.toml",
+        "--clock",
+        100,
+        "--board",
+        "arty-z7-20",
+        "-o",
+        "again",
+        "--to",
+        "fold",
+    )
+    assert (code, err) == (0, "")
+    kept = Path("again/01-load/build.toml").read_text()
+    assert "clock_mhz = 100.0" in kept and 'board = "arty-z7-20"' in kept and "fps = 1000.0" in kept
+    estimated = json.loads(Path("again/04-fold/estimate.json").read_text())
+    assert (estimated["board"], estimated["clock_mhz"]) == ("arty-z7-20", 100)
+
+
 def test_changed_model_is_built_again(run: Run, tmp_path: Path) -> None:
     model = small_onnx(tmp_path)
     run("build", model, "-o", "out", "--to", "lower")
@@ -187,6 +210,47 @@ def test_without_gcc(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Path("out/05-hls").exists() and not Path("out/06-verify").exists()
     code, out, _ = run("doctor")
     assert code == 3 and "not found" in out
+
+
+def test_doctor_ends_with_what_works_here(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    out = " ".join(run("doctor")[1].split())
+    assert re.search(r"Works here: train, compile and simulate.*\. Not here: .*openXC7", out)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = " ".join(run("doctor")[1].split())
+    assert "Works here: train, compile and simulate. Not here: verify C++ and RTL (apt install g++," in out
+
+
+@pytest.mark.parametrize("command", ["kernels", "boards"])
+def test_lists_are_readable_at_80_columns(run: Run, command: str) -> None:
+    """No word is broken, which the wide terminal does not do either."""
+    lists = []
+    for columns in ("80", "200"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bnn2fpga", command],
+            env=os.environ | {"COLUMNS": columns},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert max(map(len, done.stdout.splitlines())) <= int(columns)
+        lists.append(done.stdout.split())
+    assert lists[0] == lists[1]
+
+
+def test_help_does_not_break_in_mid_sentence(run: Run) -> None:
+    text = subprocess.run(
+        [sys.executable, "-m", "bnn2fpga", "build", "--help"],
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (paragraph,) = (part for part in re.split(r"\n *\n", text) if "--flow vivado also" in part)
+    lines = [line.strip() for line in paragraph.splitlines()]
+    # a line ends where the next word would not fit
+    for line, following in pairwise(lines):
+        assert len(line) + 1 + len(following.split()[0]) > 77
+    assert text.index("Examples:") < text.index("bnn2fpga build cnv.npz --to fold")
 
 
 def test_levels_that_differ_are_exit_code_4(run: Run, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def hold_back(gate: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victims", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("victims", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_killed_workers_lose_nothing(tmp_path: Path, cluster: LocalCluster, victims: int) -> None:
     """One, or both at once: then no worker has the design, nor results that were not fetched yet."""
     space = Space.of(["pynq-z2"], fps=RATES)

@@ -100,7 +100,7 @@ def test_every_kernel_is_canonical(tmp_path: Path) -> None:
     assert faults(written(design, tmp_path), design.name) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_folding_is_canonical(tmp_path: Path) -> None:
     for number, batch in enumerate(batches()):
         design = side_by_side([kernel for kernel, _ in batch])
@@ -182,7 +182,7 @@ def test_every_kernel_is_sane(tmp_path: Path) -> None:
     check_run(cases(few=True), tmp_path, False, SANITIZERS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("threads", [False, True])
 def test_every_folding_is_sane(threads: bool, tmp_path: Path) -> None:
     for number, batch in enumerate(batches()):
@@ -227,7 +227,7 @@ def test_networks_run_at_their_planned_depths(name: str, tmp_path: Path) -> None
         np.testing.assert_array_equal(found, wanted.reshape(found.shape))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_convolutional_network_is_sane(tmp_path: Path) -> None:
     design = conv_net()
     simulator = CppSimulator.compile(design, written(design, tmp_path), tmp_path / "run", flags=SANITIZERS)

@@ -16,6 +16,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+import bnn2fpga
+from bnn2fpga import training
 from bnn2fpga.build.deployment import BuiltFiles
 from bnn2fpga.build.verify import random_frames
 from tests.driver.deployments import deploy_pipeline, small_pipeline
@@ -107,6 +109,21 @@ def test_says_first_what_it_needs(name: str) -> None:
     assert "**You need**" in first.source and "takes**" in first.source.lower()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_uses_public_names_only(name: str) -> None:
+    """Of bnn2fpga, what `__all__` names there, in `training` and in `driver`."""
+    source = "\n".join(cell.source for cell in cells(name) if cell.cell_type == "code")
+    tree = ast.parse(source)
+    public = {"bnn2fpga": [*bnn2fpga.__all__, "__file__"], "bnn2fpga.training": training.__all__}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bnn2fpga":
+            assert {alias.name for alias in node.names} <= set(public[node.module or ""])
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("bnn2fpga.") for alias in node.names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "bnn2fpga":
+            assert node.attr in public["bnn2fpga"]
+
+
 def test_the_boards_notebook_takes_what_a_board_has() -> None:
     """In Python 3.8, too; on a PC build_one takes more."""
     source = "\n".join(cell.source for cell in cells(BOARD) if cell.cell_type == "code")
@@ -176,14 +193,14 @@ def test_on_a_stand_in_for_a_board(tmp_path: Path) -> None:
     assert "pynq knows no power sensor of this board" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [INSIDE, BOARD])
 def test_alone(name: str, tmp_path: Path) -> None:
     """In an empty folder, on the network that comes with bnn2fpga."""
     assert "equal" in execute(name, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_without_widgets(tmp_path: Path) -> None:
     """The example alone."""
     deployment(tmp_path)

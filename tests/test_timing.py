@@ -362,7 +362,7 @@ def test_the_model_tells_when_cpp_stops(seed: int, tmp_path: Path) -> None:
     assert check_threads(random_design(seed), tmp_path / "project", seed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_the_model_tells_when_more_cpp_stops(seed: int, tmp_path: Path) -> None:
     check_threads(random_design(seed), tmp_path / "project", seed)

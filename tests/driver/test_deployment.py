@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import bnn2fpga
 import bnn2fpga.build.deployment as deployment
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.driver_file import driver_text
@@ -35,7 +36,7 @@ from tests.frontend.nets import affine, dense, levels, pixels, sign
 from tests.models import SHAPE, small_net
 from tests.networks.shared import shared_file
 
-TRAINED = Path(deployment.__file__).parent / "training/trained"
+TRAINED = Path(bnn2fpga.__file__).parent / "training/trained"
 FRAMES = 40
 
 
@@ -76,7 +77,7 @@ def test_trained_graphs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["models/bnnpynq_lfcW1A1.npz", pytest.param("models/fracnet_cifar10.npz", marks=pytest.mark.slow)]
+    "name", ["models/bnnpynq_lfcW1A1.npz", pytest.param("models/fracnet_cifar10.npz", marks=pytest.mark.long)]
 )
 def test_imported_networks(name: str, tmp_path: Path) -> None:
     """Labels by a one-hot output, and scores behind a linear layer of floats, added in one order."""

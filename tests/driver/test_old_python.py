@@ -43,7 +43,7 @@ def bare_python(version: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
-@pytest.mark.parametrize("version", ["3.8", pytest.param("3.10", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("version", ["3.8", pytest.param("3.10", marks=pytest.mark.long)])
 def test_contract_and_faults(version: str, deployments: Path, tmp_path: Path) -> None:
     command = bare_python(version)
     folder = tmp_path / "tests" / "driver"

@@ -82,7 +82,7 @@ def test_image_layouts_and_batches_agree() -> None:
     assert folded().logits(images[:0]).shape == (0, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_labels_of_846_images() -> None:
     labels = fracnet().reference_logits(cifar()["test_image"][:846]).argmax(axis=1)
     np.testing.assert_array_equal(labels, golden()["fracnet_argmax_all846"])
@@ -156,7 +156,7 @@ def test_fine_fold_is_the_float_network() -> None:
     np.testing.assert_allclose(fold.logits(images), net.float_logits(images), atol=1e-2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fine_fold_labels_of_1017_images() -> None:
     images = cifar()["test_image"]
     expected = fracnet().float_logits(images).argmax(axis=1)
@@ -173,7 +173,7 @@ def test_folded_labels_of_100_images() -> None:
     assert (labels == fracnet().float_logits(images).argmax(axis=1)).sum() >= 90
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_folded_accuracy_on_1017_images() -> None:
     labels = folded().logits(cifar()["test_image"]).argmax(axis=1)
     assert (labels == cifar()["test_label"]).mean() >= 0.885
@@ -252,7 +252,7 @@ def test_cpp_on_20_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, design.simulate(frames))
 
 
-@pytest.mark.slow  # a minute
+@pytest.mark.long  # a minute
 def test_planned_fifos_pass_frames() -> None:
     assert deadlock(on_board()) == ()
 

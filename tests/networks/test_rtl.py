@@ -79,7 +79,7 @@ def test_network(
     assert first == latency(design)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("network", [cnv, fracnet])
 def test_half_of_any_deep_fifo_is_too_little(
     network: Callable[[], tuple[Design, Ints]], tmp_path: Path

@@ -41,7 +41,7 @@ def run_netlist(design: Design, folder: Path, *inputs: Ints) -> tuple[Synthesis,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("foldings", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("foldings", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_every_kernel(foldings: int, tmp_path: Path) -> None:
     design, inputs, expected = every_kernel(foldings)
     assert {type(kernel) for kernel, _ in expected} == set(all_kernels())
@@ -73,7 +73,7 @@ def test_a_unit_whose_weights_are_a_deep_table_of_cells(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs[0], kernel.compute(*inputs)[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tfc_on_20_images(tmp_path: Path) -> None:
     design = compile(shared_file("models/TFC_1W1A.onnx"), fps=100_000)
     images = (shared_arrays("data/mnist.npz")["test_image"][:20] / 255).astype(np.float32)[:, None]
@@ -84,7 +84,7 @@ def test_tfc_on_20_images(tmp_path: Path) -> None:
     assert synthesis.dsps == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "fps"),
     [

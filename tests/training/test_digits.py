@@ -205,7 +205,7 @@ def test_training_leaves_torch_as_it_was() -> None:
     assert state() == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 def test_demo_reaches_its_accuracy(seed: int) -> None:
     data = load_digits_data(seed)

@@ -199,8 +199,8 @@ def test_gradients_as_batch_norm_leaves_them() -> None:
     ("seed", "parameters"),
     [
         (0, {}),
-        (1, {}),
-        (0, {"folded_norm": True}),
+        pytest.param(1, {}, marks=pytest.mark.long),
+        pytest.param(0, {"folded_norm": True}, marks=pytest.mark.long),
         (0, {"centred": False}),
         (0, {"tracked": False}),
         (0, {"alpha": 0.25, "scale_terms": 1}),

@@ -365,7 +365,7 @@ def train_in_two_processes(config: Path, folder: Path) -> None:
     subprocess.run([*command, "train", config, "-o", folder], check=True, env=environment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_the_same_network(tmp_path: Path) -> None:
     """Under torchrun each process has half of every batch; the averaged gradients are those of one."""
     config = write_config(tmp_path, RUN)
@@ -377,7 +377,7 @@ def test_two_processes_train_the_same_network(tmp_path: Path) -> None:
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_follow_running_means(tmp_path: Path) -> None:
     """Each sees half of a batch, so the means are not those of one process; the network learns anyway."""
     run = 'model = "wsfracbnn"\ndata = "data.npz"\nepochs = 4\nfloat_epochs = 1\nbatch = 16\n'
