@@ -19,7 +19,7 @@ from bnn2fpga.files.templates import render
 TOP = "zynq_top"
 """The module that has no pins: PS7, BUFG and everything else."""
 
-SPLIT = "split.v"
+LUTS = "luts.v"
 """What place and route wants of the netlist: a map for yosys."""
 
 MAGIC = 0x42324650
@@ -137,7 +137,7 @@ def zynq_project(design: Design, digest: str) -> Project:
     ports = {"source": StreamPort(design.inputs[0]), "sink": StreamPort(design.outputs[0])}
     values = {"name": design.name, "digest": digest[:8], "edges": len(design.edges), **ports}
     files = {f"zynq/{module}.sv": render(f"zynq/{module}.sv.j2", **values) for module in _MODULES}
-    files[f"zynq/{SPLIT}"] = render(f"zynq/{SPLIT}.j2")
+    files[f"zynq/{LUTS}"] = render(f"zynq/{LUTS}.j2")
     return Project(files | {"registers.json": json.dumps(register_map(design, digest), indent=1) + "\n"})
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 from pathlib import Path
 
-from bnn2fpga.backends.zynq import SPLIT, TOP, zynq_project
+from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
 from bnn2fpga.boards.board import Board
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
@@ -23,6 +23,8 @@ from bnn2fpga.tools.yosys import Synthesis, run_yosys
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
+CLEAN_LUTS = "techmap -map {luts}; opt_lut_ins; techmap -map +/xilinx/lut_map.v -D LUT_WIDTH=6; clean"
+"""Makes LUTs that nextpnr takes, by the map LUTS."""
 
 
 def rtl(design: Design, folder: Path, core: Project) -> None:
@@ -46,7 +48,8 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
     It runs in rtl/, from where the memory files are read.
     """
     files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
-    finish = f'techmap -map ../zynq/{SPLIT}; clean; check -assert; stat; write_json "{netlist.absolute()}"'
+    cleaned = CLEAN_LUTS.format(luts=f"../zynq/{LUTS}")
+    finish = f'{cleaned}; check -assert; stat; write_json "{netlist.absolute()}"'
     return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
 
 

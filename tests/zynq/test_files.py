@@ -25,7 +25,7 @@ def test_files_of_a_project() -> None:
     project = zynq_project(conv_net(), DIGEST)
     modules = ["bridge", "fifo", "mover", "pack", "registers", "stalls", "top", "unpack"]
     assert sorted(project.files) == sorted(
-        ["registers.json", "zynq/split.v", *(f"zynq/{name}.sv" for name in modules)]
+        ["registers.json", "zynq/luts.v", *(f"zynq/{name}.sv" for name in modules)]
     )
     assert project.digest == zynq_project(conv_net(), DIGEST).digest
     assert all(text.endswith("\n") for text in project.files.values())
