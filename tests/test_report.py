@@ -180,7 +180,12 @@ def test_what_tools_found_stands_beside_the_plan() -> None:
         "timing": {"setup_ns": 1.25, "hold_ns": 0.03, "paths": paths},
         "used": {"luts": [999, 53200], "flipflops": [7, 106400], "bram36": [2, 140], "dsps": [0, 220]},
     }
-    facts["routing"] = {"clocks": [{"name": "clk", "fmax_mhz": 108.54}], "used": {"SLICE_LUTX": [12, 106400]}}
+    facts["routing"] = {
+        "clocks": [{"name": "clk", "fmax_mhz": 108.54}],
+        "used": {"SLICE_LUTX": [12, 106400]},
+        "clock_mhz": 100,
+        "fps": 1234.5,
+    }
     found = {use.name: dict(use.later) for use in uses(facts)}
     assert found["LUT"] == {"Yosys 0.23": 777, "vitis-run 2023.2": 888, "vivado 2023.2, routed": 999}
     assert found["block RAM"] == {"Yosys 0.23": 1.5, "vitis-run 2023.2": 1.5, "vivado 2023.2, routed": 2}

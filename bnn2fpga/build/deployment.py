@@ -40,11 +40,15 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class BuiltFiles:
-    """What a flow has built: its name, the bitstream and the files beside it, and what moves frames."""
+    """What a flow has built: its name, the bitstream and the files beside it, and what moves frames.
+
+    `clock_mhz` is the one that was reached, None where it is the one asked for.
+    """
 
     flow: str
     files: tuple[Path, ...] = ()
     transport: Literal["dma", "registers"] | None = None
+    clock_mhz: float | None = None
 
     def bitstream(self, board: Board) -> dict[str, Any] | None:
         """For model.json; None without a bitstream."""
@@ -63,6 +67,7 @@ def deploy(
     A MismatchError unless the driver's host share gives what the design's host gives, bit for bit.
     """
     design = pipeline.folded
+    assert design.target is not None
     (folder / "driver.py").write_text(driver_text(), encoding="utf-8")
     for path in built.files:
         shutil.copyfile(path, folder / path.name)
@@ -78,6 +83,7 @@ def deploy(
     np.savez_compressed(folder / ARRAYS_FILE, allow_pickle=False, **arrays)
     files = sorted(path for path in folder.iterdir() if path.is_file())
     facts = _facts(pipeline, share) | {
+        "clock_mhz": built.clock_mhz or design.target.clock_mhz,
         "flow": built.flow,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         "bitstream": built.bitstream(pipeline.board),
@@ -116,7 +122,6 @@ def _facts(pipeline: Pipeline, share: HostShare) -> dict[str, Any]:
         "name": design.name,
         "board": design.target.board,
         "part": design.target.part,
-        "clock_mhz": design.target.clock_mhz,
         "frame_clocks": frame_cycles(design, pipeline.board.hp_port_bits),
         "latency_clocks": latency(design),
         "design": design_digest(pipeline.lowered),

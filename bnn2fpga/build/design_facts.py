@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from math import prod
 from pathlib import Path
@@ -155,10 +155,17 @@ def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, A
         "implementation": read("implementation", "implementation.json")
         if "implementation" in folders
         else None,
-        "routing": read("route", "route.json") if "route" in folders else None,
+        "routing": _routing(read, estimate["frame_cycles"]) if "route" in folders else None,
         "versions": read("verify", "versions.json"),
         "digests": {"files": files, "steps": {step: read(step, STAMP)["outputs"] for step in folders}},
     }
+
+
+def _routing(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, Any]:
+    """What place and route found, and what the board makes of it: its clock and frames a second."""
+    clock = read("bitstream", "registers.json")["clock_mhz"]
+    routed: dict[str, Any] = read("route", "route.json")
+    return routed | {"clock_mhz": clock, "fps": round(1e6 * clock / frame_cycles, 1)}
 
 
 def draw(design: Design) -> str:

@@ -7,7 +7,7 @@ before it. Logs go beside the steps, since they hold times and differ from run t
 from __future__ import annotations
 
 import json
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
@@ -16,6 +16,7 @@ from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
+from bnn2fpga.tools.nextpnr_xilinx import Routing
 from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
@@ -54,21 +55,32 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
 
 
 def route(design: Design, folder: Path, tools: OpenXC7) -> None:
-    """The routed design (FASM), its speed and use of the chip; a BuildError if it is too slow."""
+    """The routed design (FASM), its speed and use of the chip, whatever clock it reaches."""
     target = _target(design)
     netlist = needed(folder, "synthesis") / NETLIST
     fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr-xilinx.log"
     result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools)
-    result.check(design.name, target.clock_mhz)
     (folder / "route.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
 
 
-def bitstream(design: Design, folder: Path, tools: OpenXC7) -> None:
-    """The bitstream, and the register map that a driver needs beside it."""
+def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> None:
+    """The bitstream, and beside it the register map that a driver needs, with the clock that was reached.
+
+    It is the one asked for or a slower one of `clocks_mhz`; a BuildError where `tools` allows no slower one.
+    """
+    target = _target(design)
+    routed = Routing.of(json.loads((needed(folder, "route") / "route.json").read_text()))
+    clock = routed.clock(design.name, target.clock_mhz, clocks_mhz, tools.margin)
+    if tools.strict_clock and clock < target.clock_mhz:
+        raise BuildError(
+            f"{design.name}: {routed.missed(target.clock_mhz, tools.margin)}; choose a slower clock, another "
+            f"seed in [openxc7], or build without strict_clock: the board then runs at {clock:g} MHz"
+        )
     fasm = needed(folder, "route") / f"{design.name}.fasm"
     log = folder.parent / "prjxray.log"
-    write_bitstream(fasm, _target(design).part, folder / f"{design.name}.bit", log, tools)
-    shutil.copyfile(needed(folder, "rtl") / "registers.json", folder / "registers.json")
+    write_bitstream(fasm, target.part, folder / f"{design.name}.bit", log, tools)
+    registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
+    (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
 
 
 def check_part(board: Board) -> None:

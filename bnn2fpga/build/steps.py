@@ -85,10 +85,12 @@ class Build:
         if not primitives:
             return [rtl]
         tools = self.config.openxc7
+        # what only decides on the clock is no reason to place and route again
+        placed = tools.model_dump_json(exclude={"margin", "strict_clock"})
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
-            Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + repr(tools)),
+            Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + placed),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
         ]
 
@@ -121,7 +123,8 @@ class Build:
 
     def bitstream(self, folder: Path) -> None:
         """The bitstream, its register map, and the configuration that repeats this build."""
-        open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7)
+        clocks = self.pipeline.board.clocks_mhz
+        open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
         (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
     def load(self, folder: Path) -> None:
@@ -197,7 +200,9 @@ class Build:
             if flow == "vivado":
                 built = BuiltFiles(flow, (made / f"{name}.bit", made / f"{name}.hwh"), "dma")
             else:
-                built = BuiltFiles(flow, (made / f"{name}.bit", made / "registers.json"), "registers")
+                files = (made / f"{name}.bit", made / "registers.json")
+                clock = json.loads(files[1].read_text())["clock_mhz"]
+                built = BuiltFiles(flow, files, "registers", clock)
         frames = self._data().frames
         deploy(self.pipeline, frames, built, needed(folder, "load"), needed(folder, "hls"), folder)
 

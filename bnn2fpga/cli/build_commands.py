@@ -84,6 +84,9 @@ def build(
         Flow,
         typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (vivado, openxc7)."),
     ] = "vitis",
+    strict_clock: Annotated[
+        bool, typer.Option("--strict-clock", help="With openxc7: refuse a clock slower than asked for.")
+    ] = False,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
@@ -112,6 +115,9 @@ def build(
         config = read_settings(model, BuildConfig).model_copy(update=replaced)
     else:
         config = BuildConfig(model=model, **options)
+    if strict_clock:
+        tools = config.openxc7.model_copy(update={"strict_clock": True})
+        config = config.model_copy(update={"openxc7": tools})
     with BuildProgress(out) as progress:
         made = Build.of(config, progress.level)
         folders = run_flow(output, made.steps(), to, progress.step)

@@ -8,6 +8,7 @@ paths have one more column. bnn2fpga's tests run stand-ins that print such lines
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,21 +53,41 @@ class Routing:
         """For JSON."""
         return {"clocks": [asdict(clock) for clock in self.clocks], "used": self.used}
 
-    def check(self, design: str, asked_mhz: float) -> None:
-        """A BuildError if a clock is slower than `asked_mhz`, naming its longest path."""
-        for clock in self.clocks:
-            if clock.fmax_mhz < asked_mhz:
-                raise BuildError(
-                    f"{design}: clock {clock.name} reaches {clock.fmax_mhz:g} MHz after routing, not "
-                    f"{asked_mhz:g}; its longest path goes from {clock.start} to {clock.end}; choose a "
-                    "slower clock or another seed in [openxc7]"
-                )
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Routing:
+        """The inverse of `as_dict`, after JSON."""
+        used = {name: (found, there) for name, (found, there) in facts["used"].items()}
+        return cls(tuple(Clock(**clock) for clock in facts["clocks"]), used)
+
+    def clock(self, design: str, asked_mhz: float, legal_mhz: Sequence[float], margin: float) -> float:
+        """The clock that was asked for or, where timing does not allow it, the highest slower legal one.
+
+        Every path must leave `margin`, a part of it, of the period. Raises BuildError where no clock does.
+        """
+        slowest = min(self.clocks, key=lambda clock: clock.fmax_mhz)
+        reached = slowest.fmax_mhz / (1 + margin)
+        possible = [clock for clock in (*legal_mhz, asked_mhz) if clock <= min(reached, asked_mhz)]
+        if not possible:
+            raise BuildError(
+                f"{design}: {self.missed(asked_mhz, margin)}; no slower clock is legal on this board; try "
+                "another seed in [openxc7], or fewer frames a second"
+            )
+        return max(possible)
+
+    def missed(self, asked_mhz: float, margin: float) -> str:
+        """In words: how fast the slowest clock is, and its longest path."""
+        slowest = min(self.clocks, key=lambda clock: clock.fmax_mhz)
+        return (
+            f"clock {slowest.name} reaches {slowest.fmax_mhz:g} MHz after routing; {asked_mhz:g} MHz with a "
+            f"margin of {margin:.0%} need {asked_mhz * (1 + margin):g}; its longest path goes from "
+            f"{slowest.start} to {slowest.end}"
+        )
 
 
 def route(netlist: Path, part: str, clock_mhz: float, fasm: Path, log: Path, tools: OpenXC7) -> Routing:
     """Places and routes `netlist` (yosys' JSON) for `part` into `fasm`.
 
-    A clock that is too slow is no failure here, so that the result says how slow; see `Routing.check`.
+    A clock that is too slow is no failure here, so that what was routed is kept; see `Routing.clock`.
     """
     folder = fasm.parent
     # no pin to place and one clock, to which --freq applies; the tool wants the file all the same

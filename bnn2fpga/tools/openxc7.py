@@ -21,6 +21,10 @@ class OpenXC7(BaseModel):
 
     `chipdb` is nextpnr-xilinx's database of the chip, `database` prjxray's folder of the family (…/zynq7),
     `part_file` its part.yaml, `database`/`part`/part.yaml if absent. `seed` is that of the placer.
+
+    The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
+    one. `margin` is the part of the period that every path leaves, as the chip's open data has no delays of
+    the processing system's ports. With `strict_clock` a clock slower than asked for is an error.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +37,8 @@ class OpenXC7(BaseModel):
     database: Path | None = None
     part_file: Path | None = None
     seed: int = Field(default=1, ge=0)
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    strict_clock: bool = False
 
     def tool(self, name: str) -> str:
         """The path of a tool; a ToolError says how to get it."""
