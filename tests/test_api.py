@@ -167,6 +167,13 @@ def test_run_build_is_the_build_command(tmp_path: Path) -> None:
     assert bnn2fpga.draw(bnn2fpga.compile(config.model)).startswith("<svg")
 
 
+def test_a_parameter_file_has_no_graph_at_any_stage(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "network.npz", Options())
+    for stage in ("load", "streamline"):
+        with pytest.raises(bnn2fpga.BuildError, match="is a parameter file and has no QONNX graph"):
+            pipeline.reach(stage)
+
+
 def test_a_stage_that_failed_fails_again(tmp_path: Path) -> None:
     pipeline = Pipeline(float_onnx(tmp_path), Options())
     assert pipeline.loaded

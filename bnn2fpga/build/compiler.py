@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,10 @@ from bnn2fpga.files.project import Project
 
 if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan
+
+
+GRAPH_STAGES = ("load", "streamline")
+"""Stages that a parameter file, which has no graph, does not go through."""
 
 
 class Options(BaseModel):
@@ -105,6 +110,8 @@ class Pipeline:
 
     def reach(self, stage: str) -> Any:
         """What `stage` gives, computed with those before it if need be."""
+        if self.imported and stage in GRAPH_STAGES:
+            raise ModelError(f"{self.model}: is a parameter file and has no QONNX graph")
         while stage not in self._reached:
             if self._failure is not None:
                 raise self._failure
@@ -116,7 +123,7 @@ class Pipeline:
             self._reached[name] = result
         return self._reached[stage]
 
-    @property
+    @cached_property
     def board(self) -> Board:
         """The board that the options name."""
         return load_board(self.options.board)
@@ -134,8 +141,6 @@ class Pipeline:
     @property
     def loaded(self) -> Any:
         """The tidied ModelWrapper."""
-        if self.imported:
-            raise ModelError(f"{self.model}: is a parameter file and has no QONNX graph")
         return self.reach("load")
 
     @property
