@@ -26,13 +26,13 @@ from rich.progress import track
 from scipy.optimize import least_squares
 
 from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.backends.rtl_cells import copies_text, fifo_text
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.circuits.memory import LUT_DEPTH, fifo_parts
+from bnn2fpga.circuits.memory import fifo_parts
 from bnn2fpga.circuits.resources import FITTED
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.files.project import Project
-from bnn2fpga.files.templates import render
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.planning.folding.width_converters import converters, without_converters
 from bnn2fpga.tools.yosys import synthesize
@@ -55,7 +55,11 @@ LARGEST = 1024
 MEMORY = 60_000
 """Bits of constants in LUTs, likewise; yosys takes minutes for more."""
 
-FIFO_DEPTHS = (3, 5, 8, 12, 16, 24, 32, 50, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 3000, 4096)
+FIFOS = (
+    *product((3, 5, 8, 12, 16, 24, 32, 50, 64, 100, 128, 200, 256, 400, 512, 800, 1024, 3000, 4096), (8,)),
+    *product((5, 32, 64, 100, 512), (300, 800)),
+)
+"""Depths and widths."""
 SMALL = 100
 """LUTs; of kernels with less, it does not matter how far off the estimate is in per cent."""
 
@@ -179,10 +183,14 @@ def planned(folder: Path) -> Iterator[Sample]:
                 yield Sample(f"{name.split('.')[0]} {node.name}", node.kernel)
 
 
-def fifo_files(depth: int) -> dict[str, str]:
-    """A FIFO of that many bytes."""
-    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
-    return {"rtl/fifo_.sv": text.replace("WIDTH = 1", "WIDTH = 8").replace("DEPTH = 2", f"DEPTH = {depth}")}
+def fifo_files(depth: int, width: int) -> dict[str, str]:
+    """A FIFO of `depth` beats of `width` bits."""
+    text = fifo_text(primitives=True).replace("WIDTH = 1", f"WIDTH = {width}")
+    files = {
+        "fifo_.sv": text.replace("DEPTH = 2", f"DEPTH = {depth}"),
+        "copies_.sv": copies_text(primitives=True),
+    }
+    return {f"rtl/{name}": text for name, text in files.items()}
 
 
 def fit(rows: list[Row]) -> dict[str, Any]:
@@ -298,11 +306,13 @@ def main() -> None:
     finally:
         pool.shutdown(cancel_futures=True)
     rows |= {key: known[key] | sample.facts for key, sample in samples.items() if key in known}
-    for depth in FIFO_DEPTHS:
-        files = fifo_files(depth)
+    for depth, width in FIFOS:
+        files = fifo_files(depth, width)
         key = digest(files)
         row = known.get(key) or measure(files, "fifo_")
-        rows[key] = row | {"kind": "Fifo", "source": f"depth {depth}", "parts": fifo_parts(depth)}
+        rows[key] = (
+            row | {"kind": "Fifo", "source": f"{depth} of {width}"} | {"parts": fifo_parts(depth, width)}
+        )
     keep(rows.values())
     fits = report(list(rows.values()))
     FITTED.write_text(json.dumps(fits, indent=1) + "\n")

@@ -104,7 +104,9 @@ def side_by_side(kernels: list[Kernel]) -> Design:
         for index, stream in enumerate(node.kernel.inputs):
             edges.append(Edge(Port(None, next(ins)), Port(node.name, index), stream))
         for index, stream in enumerate(node.kernel.outputs):
-            edges.append(Edge(Port(node.name, index), Port(None, next(outs)), stream))
+            # all that is on its way when a beat is written every clock
+            depth = node.kernel.stages + 2
+            edges.append(Edge(Port(node.name, index), Port(None, next(outs)), stream, depth=depth))
     return Design("contract", nodes, tuple(edges), IntegerHost(()))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.area import fit, unseen
+from bnn2fpga.backends.rtl_cells import copies_text, fifo_text
 from bnn2fpga.circuits.memory import LUT_DEPTH, Memory, fifo, ram, rom
 from bnn2fpga.circuits.resources import FITTED, Resources, fits, fitted, usual_path
-from bnn2fpga.files.templates import render
 from bnn2fpga.kernels import all_kernels
 from bnn2fpga.tools.yosys import synthesize
 
@@ -87,11 +87,13 @@ def test_a_deep_fifo_is_block_ram() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
-def test_a_fifo_of_two_words_is_counted(tmp_path: Path) -> None:
-    text = render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=True)
-    (tmp_path / "fifo_.sv").write_text(text.replace("WIDTH = 1", "WIDTH = 17"))
+@pytest.mark.parametrize("width", [1, 17, 130])
+def test_a_fifo_of_two_words_is_counted(width: int, tmp_path: Path) -> None:
+    text = fifo_text(primitives=True)
+    (tmp_path / "fifo_.sv").write_text(text.replace("WIDTH = 1", f"WIDTH = {width}"))
+    (tmp_path / "copies_.sv").write_text(copies_text(primitives=True))
     found = synthesize(tmp_path, "fifo_", tmp_path)
-    assert Resources(found.luts, found.lutram_luts, found.flipflops, found.bram36) == fifo(2, 17)
+    assert Resources(found.luts, found.lutram_luts, found.flipflops, found.bram36) == fifo(2, width)
 
 
 def test_cells_leave_time_for_wires() -> None:

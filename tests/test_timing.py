@@ -68,6 +68,7 @@ def with_depth(design: Design, place: int, depth: int) -> Design:
 
 
 def test_a_line_that_passes_a_beat_a_cycle() -> None:
+    """A place is taken a cycle before the beat comes, and free a cycle after it has gone."""
     line = chain("line", Stream((6,), IntType(2)), *((n, lambda s, _: Copies(s, 1)) for n in ("a", "b")))
     first, middle, last = earliest(line).values()
     np.testing.assert_array_equal(first.written, np.arange(6))
@@ -75,7 +76,7 @@ def test_a_line_that_passes_a_beat_a_cycle() -> None:
     np.testing.assert_array_equal(middle.written, first.read + 1)
     np.testing.assert_array_equal(last.read, np.arange(6) + 5)
     assert latency(line) == 6 + 5
-    assert depths(size_fifos(line)) == [2, 2, 2]
+    assert depths(size_fifos(line)) == [2, 3, 3]
 
 
 def test_units_of_one_pace_hold_each_others_vector() -> None:
@@ -108,10 +109,10 @@ def test_a_narrow_reader_is_fed_just_in_time() -> None:
     line = connect("line", ends, nodes, Stream((8,), IntType(3), 4))
     into, between, out = (latest(line)[edge] for edge in line.edges)
     assert (into.written.tolist(), into.read.tolist()) == ([0, 4], [1, 5])
-    assert (between.written.tolist(), between.read.tolist()) == (list(range(2, 10)), list(range(3, 11)))
-    assert (out.written.tolist(), out.read.tolist()) == ([12], [13])
-    assert latency(line) == 14
-    assert depths(size_fifos(line)) == [2, 2, 2]
+    assert (between.written.tolist(), between.read.tolist()) == (list(range(3, 11)), list(range(4, 12)))
+    assert (out.written.tolist(), out.read.tolist()) == ([13], [14])
+    assert latency(line) == 15
+    assert depths(size_fifos(line)) == [2, 4, 2]
 
 
 @pytest.mark.parametrize(("shortcut", "least"), [(1, 11), (0, 12)])
@@ -119,15 +120,16 @@ def test_the_shortcut_around_a_window(shortcut: int, least: int) -> None:
     """The window reads 8 pixels, and 4 more while it sends the first 4 of 144 taps: 152 trips, no waiting.
 
     It reads the next 4 pixels from its trip 44 on. By then 16 have passed the fork, and the adder, which
-    takes one every 9 cycles and whose first one comes 14 cycles and 4 stages after the window's trip 8, has
+    takes one every 9 cycles and whose first one comes 14 cycles and 5 stages after the window's trip 8, has
     taken 3. Without time: the first sum needs 12 pixels in the window. If the fork writes the window's
-    first, it need not get rid of the 12th on the shortcut. The window, of two stages and a beat a cycle, has
-    a beat on its way when it looks for room.
+    first, it need not get rid of the 12th on the shortcut. The window, of three stages, a beat a cycle, has
+    places for three beats on their way, one that is read and one that is free a cycle later; the fork, of
+    one stage, for one on its way.
     """
     design = size_fifos(residual(shortcut))
     assert interval(design) == 152
     assert latency(design) == 2 + 152 + 3 + sum(node.kernel.stages for node in design.nodes)
-    assert depths(design) == [2, 2, 3, 2, 13, 2]
+    assert depths(design) == [2, 3, 5, 2, 13, 2]
     assert deadlock(design) == deadlock(with_depth(design, 4, least)) == ()
     stuck = with_depth(design, 4, least - 1)
     assert deadlock(stuck) == (stuck.edges[0], stuck.edges[4])
@@ -152,7 +154,7 @@ def test_a_shortcut_says_which_branch_it_waits_for() -> None:
     needs = fifo_needs(size_fifos(residual(1)))
     assert needs[4].path == ("parted", "window", "pool", "add")
     assert needs[4].reason == "waits for parted → window → pool → add"
-    assert [need.reason for need in needs if need.depth == 2] == ["the smallest"] * 4
+    assert [need.reason for need in needs if need.depth == 2] == ["the smallest"] * 3
     assert all(need.most <= need.depth for need in needs)
     assert needs[2].reason == "rhythms differ"
 

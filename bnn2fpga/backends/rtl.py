@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bnn2fpga.backends.names import check_names
-from bnn2fpga.backends.rtl_cells import COUNTERS, counters_text, popcount_text, rom_text
-from bnn2fpga.circuits.memory import LUT_DEPTH
+from bnn2fpga.backends.rtl_cells import (
+    COUNTERS,
+    copies_text,
+    counters_text,
+    fifo_text,
+    popcount_text,
+    rom_text,
+)
 from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.design.graph import Design
 from bnn2fpga.files.project import Project
@@ -24,7 +30,8 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
     check_names(design)
     # no kernel's name ends in an underscore
     files = {
-        "fifo_.sv": render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=primitives),
+        "fifo_.sv": fifo_text(primitives),
+        "copies_.sv": copies_text(primitives),
         "top_.sv": render("rtl/top.sv.j2", design=design),
     }
     popcounts: set[Popcount] = set()
@@ -34,7 +41,8 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         files[f"{node.name}.sv"] = f"// {node.name}: {type(kernel).__name__}\n{text}"
         for name, rom in kernel.roms.items():
             table = f"{node.name}_{name}"
-            files[f"{table}.mem"] = rom.text
+            if rom.read_from_file:
+                files[f"{table}.mem"] = rom.text
             if rom.paged:
                 files[f"{table}_.sv"] = rom_text(rom, table, primitives)
         popcounts |= set(kernel.popcounts)

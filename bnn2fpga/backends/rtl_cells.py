@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bnn2fpga.circuits.memory import LUT_DEPTH, MEMORY_SLICE, REGISTER_SLICE
 from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.files.templates import render
@@ -13,6 +14,17 @@ COUNTERS = "counters_.sv"
 def counters_text() -> str:
     """The text of COUNTERS."""
     return render("rtl/counters.sv.j2")
+
+
+def fifo_text(primitives: bool) -> str:
+    """The module `fifo_`."""
+    slices = {"register_slice": REGISTER_SLICE, "memory_slice": MEMORY_SLICE}
+    return render("rtl/fifo.sv.j2", lut_depth=LUT_DEPTH, primitives=primitives, **slices)
+
+
+def copies_text(primitives: bool) -> str:
+    """The module `copies_`: of FDRE cells, which synthesis leaves apart, or of registers."""
+    return render("rtl/copies.sv.j2", primitives=primitives)
 
 
 def popcount_text(count: Popcount, primitives: bool) -> str:

@@ -10,6 +10,8 @@ from bnn2fpga.circuits.resources import Parts, Resources, fitted
 
 LUT_DEPTH = 64
 """Words that fit into one LUT a bit (UG474)."""
+REGISTER_SLICE, MEMORY_SLICE = 64, 144
+"""Bits of a FIFO's word that share flags or addresses, in registers and in memory; more make slow wires."""
 LUT_BITS = 2048
 """A smaller memory is not worth a block RAM."""
 BLOCK_DEPTH = 32768
@@ -85,17 +87,19 @@ def rom(depth: int, width: int, store: Store = "auto") -> Memory:
     return Memory(depth, width, "logic" if in_logic(store, depth, width) else "block")
 
 
-def fifo_parts(depth: int) -> Parts:
-    """The control of a FIFO of `depth` beats."""
-    return {"kernel": 1, "address": max(1, counter_bits(depth))}
+def fifo_parts(depth: int, width: int) -> Parts:
+    """The control of a FIFO of `depth` beats of `width` bits; every slice has addresses of its own."""
+    bits = max(1, counter_bits(depth))
+    return {"kernel": 1, "address": bits, "slice addresses": bits * (ceil(width / MEMORY_SLICE) - 1)}
 
 
 def fifo(depth: int, width: int) -> Resources:
     """A FIFO of `depth` beats of `width` bits; one of two is registers, and a LUT picks two bits."""
     if depth == 2:
-        return Resources(luts=3 + ceil(width / 2), flipflops=2 + 2 * width)
+        others = ceil(width / REGISTER_SLICE) - 1
+        return Resources(luts=7 + ceil(width / 2) + 3 * others, flipflops=5 + 2 * width + 2 * others)
     memory = Memory(depth, width, "distributed" if depth <= LUT_DEPTH else "block")
-    return memory.resources + fitted("Fifo", fifo_parts(depth))
+    return memory.resources + fitted("Fifo", fifo_parts(depth, width))
 
 
 def counter_bits(*counts: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,11 @@ class Rom:
         """Number of words."""
         return len(self.words)
 
+    def part(self, low: int, high: int) -> tuple[int, ...]:
+        """Bits `low` to `high` - 1 of every word."""
+        mask = (1 << (high - low)) - 1
+        return tuple(word >> low & mask for word in self.words)
+
     @property
     def style(self) -> str:
         """The ram_style attribute: the kind of memory that synthesis takes."""
@@ -42,11 +48,29 @@ class Rom:
         return self.style == "logic" and self.depth > LUT_DEPTH
 
     @property
-    def pages(self) -> list[list[int]]:
-        """Of every LUT_DEPTH words, as far as these are full, what the LUT of each bit holds."""
+    def read_from_file(self) -> bool:
+        """Whether the SystemVerilog reads `text`; other words stand in it."""
+        return self.style == "block" or self.paged
+
+    @property
+    def bits(self) -> Bits:
+        """Single bits (depth, width), bit 0 of a word first."""
         size = (self.width + 7) // 8
         packed = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in self.words), np.uint8)
-        bits = np.unpackbits(packed.reshape(self.depth, size), axis=1, count=self.width, bitorder="little")
+        return np.unpackbits(packed.reshape(self.depth, size), axis=1, count=self.width, bitorder="little")
+
+    @property
+    def loads(self) -> int:
+        """What an address bit drives in LUTs; bits that are alike are made once, and drive as many."""
+        if self.paged:
+            return self.width * ceil(self.depth / LUT_DEPTH)
+        columns, alike = np.unique(np.packbits(self.bits.T, axis=1), axis=0, return_counts=True)
+        return int(max(len(columns), alike.max()))
+
+    @property
+    def pages(self) -> list[list[int]]:
+        """Of every LUT_DEPTH words, as far as these are full, what the LUT of each bit holds."""
+        bits = self.bits
         full = bits[: self.depth // LUT_DEPTH * LUT_DEPTH].reshape(-1, LUT_DEPTH, self.width)
         columns = np.packbits(full.transpose(0, 2, 1), axis=-1, bitorder="little")
         pages: list[list[int]] = np.ascontiguousarray(columns).view("<u8")[..., 0].tolist()

@@ -11,6 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from bnn2fpga.errors import BuildError
 from bnn2fpga.files.package_data import data_folder
 
+COPY_LOADS = 128
+"""Inputs that a register of the SystemVerilog drives before it gets a copy: more make for a slow wire."""
+
 
 def _table(values: Any, *shape: int) -> str:
     """A C initializer of nested braces; `shape` folds a flat array first."""
@@ -34,6 +37,11 @@ def _index_bits(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
+def _copies(loads: int) -> int:
+    """Registers of one bit for so many inputs; each drives COPY_LOADS of them at most."""
+    return max(1, -(-loads // COPY_LOADS))
+
+
 def _literal(value: int, bits: int) -> str:
     """A sized hexadecimal constant of SystemVerilog, two's complement."""
     return f"{bits}'h{value & ((1 << bits) - 1):x}"
@@ -51,6 +59,7 @@ def _environment() -> Environment:
         "table": _table,
         "native": _native,
         "index_bits": _index_bits,
+        "copies": _copies,
         "literal": _literal,
     }
     return environment

@@ -45,5 +45,9 @@ class ConcatStreams(TwoParts):
         return Pattern(self.part_trips, (np.arange(self.cycles.interval),))
 
     @property
+    def stages(self) -> int:
+        return 2
+
+    @property
     def parts(self) -> Parts:
-        return {"counters": counter_bits(self.folds)}
+        return {"counters": counter_bits(self.folds), "arrived": 2 * self.inputs[0].bits}

@@ -75,7 +75,7 @@ class GateStreams(LockStep):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3
 
     @property
     def threshold_bits(self) -> int:

@@ -60,7 +60,7 @@ class ShiftUnit(Elementwise):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3
 
     @property
     def offset_bits(self) -> int:

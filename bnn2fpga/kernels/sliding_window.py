@@ -161,7 +161,7 @@ class SlidingWindow(Kernel):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3
 
     @property
     def phases(self) -> int:
@@ -187,7 +187,12 @@ class SlidingWindow(Kernel):
     @property
     def parts(self) -> Parts:
         shape, places = self.geometry, self.addresses
-        counted = {"phases": self.count_bits * self.phases, "steps": 2 * self.count_bits}
+        counted = {
+            "phases": self.count_bits * self.phases,
+            "steps": 2 * self.count_bits,
+            "arrived": self.inputs[0].bits,
+            "read": self.inputs[0].bits * len(self.memories) if self.buffer_style != "block" else 0,
+        }
         if self.taps > 1:
             column = self.kernel[0] * self.lanes
             return counted | {

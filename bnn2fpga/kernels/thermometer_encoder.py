@@ -94,7 +94,7 @@ class ThermometerEncoder(Kernel):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3
 
     @property
     def step_table(self) -> StepTable:

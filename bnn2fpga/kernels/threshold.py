@@ -59,7 +59,7 @@ class Threshold(LockStep):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3
 
     @property
     def step_table(self) -> StepTable:

@@ -72,7 +72,7 @@ class TwoSlopeUnit(Elementwise):
 
     @property
     def stages(self) -> int:
-        return 3 + max(1, ceil(self.terms / AT_ONCE))
+        return 4 + max(1, ceil(self.terms / AT_ONCE))
 
     @property
     def at_once(self) -> int:
@@ -128,7 +128,7 @@ class TwoSlopeUnit(Elementwise):
             "lines": int(constants.sum() + stages.sum()),
             "sums": self.sum_bits * int(used.sum()),
             "shifters": self.sum_bits * int(stages[used].sum()),
-            "power registers": self.lanes * self.sum_bits * (self.stages - 3 + self._kept_powers),
+            "power registers": self.lanes * self.sum_bits * (self.stages - 4 + self._kept_powers),
         }
 
     @property

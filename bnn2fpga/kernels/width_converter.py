@@ -76,10 +76,14 @@ class WidthConverter(Kernel):
         return Pattern((trips[:: self.ratio],), (trips,))
 
     @property
+    def stages(self) -> int:
+        return 2
+
+    @property
     def parts(self) -> Parts:
         narrow, wide = sorted((self.inputs[0].bits, self.outputs[0].bits))
         moved = "joined" if self.lanes > self.source_lanes else "taken apart"
-        return {"counters": counter_bits(self.ratio), moved: wide - narrow}
+        return {"counters": counter_bits(self.ratio), "arrived": self.inputs[0].bits, moved: wide - narrow}
 
     def foldings(self) -> Iterator[Self]:
         yield self

@@ -23,7 +23,7 @@ def test_kernels_of_any_name_have_files_of_their_own() -> None:
     forks = ((name, lambda s, _: Copies(s, 1)) for name in names)
     design = chain("line", Stream((6,), BIPOLAR), *forks, dot("unit", 2, 0))
     files = [name for name in rtl_project(design, primitives=True).files if name.endswith(".sv")]
-    kernels = (*names, "unit", "xnor_popcount_1_", "counters_", "fifo_", "top_")
+    kernels = (*names, "unit", "xnor_popcount_1_", "counters_", "copies_", "fifo_", "top_")
     assert sorted(files) == sorted(f"rtl/{name}.sv" for name in kernels)
 
 

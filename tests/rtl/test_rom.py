@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnn2fpga.backends.rtl_cells import rom_text
+from bnn2fpga.backends.rtl_cells import copies_text, rom_text
 from bnn2fpga.circuits.memory import deep_luts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.tools.yosys import cell_models, synthesize
@@ -28,19 +28,19 @@ def random_rom(depth: int, width: int) -> Rom:
     return Rom.of_bits(bits, "logic")
 
 
-def bench(rom: Rom, addresses: list[int], enabled: list[int]) -> str:
-    """Prints the word in every clock; addresses change with each, `enabled` or not."""
+def bench(rom: Rom, addresses: list[int]) -> str:
+    """Prints the word in every clock; addresses change with each."""
     bits = (rom.depth - 1).bit_length()
     drive = "".join(
-        f'        en = {e}; address = {a}; #1 clk = 1; #1 clk = 0; $display("%h", word);\n'
-        for a, e in zip(addresses, enabled, strict=True)
+        f'        address = {address}; #1 clk = 1; #1 clk = 0; $display("%h", word);\n'
+        for address in addresses
     )
     return f"""\
 module bench;
-    reg clk = 0, en;
+    reg clk = 0;
     reg [{bits - 1}:0] address;
     wire [{rom.width - 1}:0] word;
-    table_ dut (.clk(clk), .en(en), .address(address), .word(word));
+    table_ dut (.clk(clk), .address(address), .word(word));
     initial begin
 {drive}    end
 endmodule
@@ -54,19 +54,17 @@ endmodule
 def test_both_bodies_read_every_word(depth: int, width: int, tmp_path: Path) -> None:
     rom, random = random_rom(depth, width), np.random.default_rng(depth)
     addresses = [*range(depth), *random.integers(0, depth, 40).tolist()]
-    enabled = [1, *(random.random(len(addresses) - 1) < 0.8).astype(int).tolist()]
-    expected: list[int] = []
-    for address, enable in zip(addresses, enabled, strict=True):
-        expected.append(rom.words[address] if enable else expected[-1])
     (tmp_path / "table.mem").write_text(rom.text)
-    (tmp_path / "bench.v").write_text(bench(rom, addresses, enabled))
+    (tmp_path / "bench.v").write_text(bench(rom, addresses))
     for primitives in (False, True):
         (tmp_path / "table.sv").write_text(rom_text(rom, "table", primitives))
-        sources = ["bench.v", "table.sv", *([str(cell_models())] if primitives else [])]
+        (tmp_path / "copies.sv").write_text(copies_text(primitives))
+        sources = ["bench.v", "table.sv", "copies.sv", *([str(cell_models())] if primitives else [])]
         command = ["iverilog", "-g2012", "-s", "bench", "-o", "run", *sources]
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         printed = subprocess.run(["vvp", "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert [int(word, 16) for word in printed.stdout.split()] == expected, primitives
+        words = [int(word, 16) for word in printed.stdout.split()[1:]]
+        assert words == [rom.words[address] for address in addresses[:-1]], primitives
 
 
 @pytest.mark.slow
@@ -78,6 +76,7 @@ def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
     assert changing < 64, "columns of which nothing is left"
     sources.mkdir()
     (sources / "table.sv").write_text(rom_text(rom, "table", primitives=True))
+    (sources / "copies.sv").write_text(copies_text(primitives=True))
     found = synthesize(sources, "table_", tmp_path)
     assert found.luts == pytest.approx(changing * deep_luts(depth), rel=0.05)
 
@@ -91,6 +90,7 @@ def test_it_takes_fewer_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
         sources.mkdir()
         (sources / "table.mem").write_text(rom.text)
         (sources / "table.sv").write_text(rom_text(rom, "table", primitives))
+        (sources / "copies.sv").write_text(copies_text(primitives))
         luts[primitives] = synthesize(sources, "table_", tmp_path).luts
     assert luts[True] < luts[False]
 

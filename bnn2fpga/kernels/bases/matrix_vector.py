@@ -148,7 +148,10 @@ class MatrixVector(Kernel):
                 self.column_folds, self.row_folds, self.tiles, self.column_folds, self.row_folds
             ),
             "beat": self.inputs[0].bits,
-            "weights": self.pe * self.simd * self.weight_type.bits,
+            "arrived": 0 if self._keeps_vector else self.inputs[0].bits,
+            "weights": self.pe * self.simd * self.weight_type.bits
+            if self.memories[0].style == "block"
+            else 0,
             "sums": sums,
             "added sums": sums if self.column_folds > 1 else 0,
             "popcounts": lanes * sum(popcount.luts for popcount in self.popcounts),
@@ -167,8 +170,13 @@ class MatrixVector(Kernel):
     def memories(self) -> tuple[Memory, ...]:
         weights = rom(self.tiles, self.pe * self.simd * self.weight_type.bits, self.weights_in)
         steps = rom(self.row_folds, self.pe * self.step_bits)
-        kept = self.row_folds > 1 and self.column_folds > 1
-        return (weights, steps, *((ram(self.column_folds, self.inputs[0].bits),) if kept else ()))
+        vector = (ram(self.column_folds, self.inputs[0].bits),) if self._keeps_vector else ()
+        return (weights, steps, *vector)
+
+    @property
+    def _keeps_vector(self) -> bool:
+        """Whether it is of several beats that are needed again."""
+        return self.row_folds > 1 and self.column_folds > 1
 
     def foldings(self) -> Iterator[Self]:
         for pe in divisors(self.rows):

@@ -60,7 +60,7 @@ class WindowReducer(Kernel):
 
     @property
     def stages(self) -> int:
-        return 2
+        return 3 if self.roms else 2
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         taps = arrays[0].reshape(*arrays[0].shape[:-1], self.taps, self.channels)

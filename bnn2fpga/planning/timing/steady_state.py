@@ -2,9 +2,8 @@
 
 All frames pass alike, one every `pace` cycles, so a schedule is the cycles of one frame, and what is of the
 frame before is `pace` earlier. A trip waits for the beats that it reads, and for room for those that it
-writes. That is what C++ does, trip by trip and port by port, so such a schedule is also the proof that a
-design never stops; in the SystemVerilog the room is needed `Kernel.stages` later only, and registers hold
-beats, too, so that it is never behind.
+writes, which is there a cycle after the beat before has left. That is what the SystemVerilog does, cycle by
+cycle, and C++, trip by trip and port by port, so such a schedule is also the proof that a design never stops.
 
 The least cycles are found from below, kernel by kernel as far as something changes: event by event as in
 Kahn's networks, but for all beats of a port at once. A smaller FIFO only adds to them, so a trial starts from
@@ -155,7 +154,7 @@ class Steady:
             ready[places] = np.maximum(ready[places], there)
         for edge in edges & station.writes.keys():
             places = station.writes[edge]
-            ready[places] = np.maximum(ready[places], self._room(edge) + (process.stages == 0))
+            ready[places] = np.maximum(ready[places], self._room(edge) + 1)
         delay = np.maximum.accumulate(ready - station.events)
         return station.events + np.maximum(delay, delay[-1] + process.trips - self.pace)
 
@@ -187,7 +186,7 @@ class Steady:
 
 def rooms(design: Design, passages: Mapping[Edge, Passage], pace: int) -> list[int]:
     """The beats of every edge for which there is room when the trips begin that write them."""
-    stages = {node.name: node.kernel.stages - 1 for node in design.nodes}
+    stages = {node.name: node.kernel.stages for node in design.nodes}
     waits = (stages[edge.source.node] if edge.source.node else 0 for edge in design.edges)
     held = (
         replace(passages[edge], written=passages[edge].written - wait).occupancy(pace)

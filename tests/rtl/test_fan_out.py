@@ -1,0 +1,69 @@
+"""No net of a netlist but clock and reset drives so many inputs that its wire is slow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bnn2fpga import compile
+from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.backends.zynq import TOP, zynq_project
+from bnn2fpga.boards.board import load_board
+from bnn2fpga.build.open_flow import synthesize
+from bnn2fpga.design.graph import Design
+from bnn2fpga.files.project import Project
+from bnn2fpga.planning.folding.fold import fold
+from bnn2fpga.tools.openxc7 import OpenXC7
+from tests.kernels.designs import dense_net
+from tests.networks.shared import shared_file
+
+MOST = 200
+pytestmark = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+
+
+def fan_outs(netlist: Path, top: str) -> dict[str, int]:
+    """How many inputs of cells each net of yosys' JSON drives, the largest first, by its shortest name."""
+    module = json.loads(netlist.read_text())["modules"][top]
+    names: dict[int, str] = {}
+    for name, wire in sorted(module["netnames"].items(), key=lambda item: (item[0][0] == "$", len(item[0]))):
+        for place, bit in enumerate(wire["bits"]):
+            names.setdefault(bit, f"{name}[{place}]")
+    driven = Counter(
+        bit
+        for cell in module["cells"].values()
+        for port, bits in cell["connections"].items()
+        for bit in bits
+        if isinstance(bit, int) and cell["port_directions"][port] == "input"
+    )
+    return {names[bit]: count for bit, count in driven.most_common()}
+
+
+def check(design: Design, folder: Path) -> None:
+    core = rtl_project(design, primitives=True)
+    Project({**core.files, **zynq_project(design, core.digest).files}).write(folder)
+    netlist = folder / "netlist.json"
+    synthesize(folder, TOP, netlist, folder / "yosys.log", OpenXC7())
+    found = fan_outs(netlist, TOP)
+    print({name: count for name, count in found.items() if count > MOST / 2})
+    many = {name for name, count in found.items() if count >= MOST}
+    assert {name.rpartition("[")[0] for name in many} <= {"clk", "rst", "core_rst"}
+
+
+@pytest.mark.slow
+def test_a_layer_that_takes_784_bits_at_once(tmp_path: Path) -> None:
+    design = fold(dense_net((784, 16, 10)), load_board("pynq-z2"), 100, 5_000_000)
+    assert design.edges[0].stream.bits == 784
+    check(design, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("model", "fps"),
+    [("TFC_1W1A.onnx", None), ("bnnpynq_cnvW1A1.npz", 10_000), ("fracnet_cifar10.npz", 7_000)],
+)
+def test_networks(model: str, fps: float | None, tmp_path: Path) -> None:
+    check(compile(shared_file(f"models/{model}"), fps=fps), tmp_path)
