@@ -50,9 +50,12 @@ class BlockDesign:
         ElementTree.SubElement(root, "EXTERNALINTERFACES")
         modules = ElementTree.SubElement(root, "MODULES")
         for cell, ip in self.cells.items():
-            kind = self.vlnv[cell].split(":")[2]
-            names = {"FULLNAME": f"/{cell}", "INSTANCE": cell, "MODTYPE": kind, "VLNV": self.vlnv[cell]}
-            module = ElementTree.SubElement(modules, "MODULE", names, IS_ENABLE="1")
+            # a script need not say which version of an IP it wants
+            vendor, library, kind, version = (*self.vlnv[cell].split(":"), "3.4")[:4]
+            names = {"FULLNAME": f"/{cell}", "INSTANCE": cell, "MODTYPE": kind, "IS_ENABLE": "1"}
+            names |= {"VLNV": f"{vendor}:{library}:{kind}:{version}"}
+            names |= {"IS_PL": "FALSE"} if ip in CONTROL else {}
+            module = ElementTree.SubElement(modules, "MODULE", names)
             _parameters(module, ip, self.properties.get(cell, {}))
             buses = ElementTree.SubElement(module, "BUSINTERFACES")
             for path in self._ends(cell):
