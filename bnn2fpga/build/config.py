@@ -13,8 +13,10 @@ from bnn2fpga.tools.openxc7 import OpenXC7
 Flow = Literal["sim", "vitis", "vivado", "openxc7"]
 """Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
 
+Source = Literal["hls", "rtl"]
+"""What the flow `vivado` gives to Vivado: the IP core of Vitis HLS, or the SystemVerilog of the open flow."""
 
-HOW = {"flow", "vivado", "openxc7"}
+HOW = {"flow", "source", "vivado", "openxc7"}
 """Settings that change nothing of what is built and verified before the flow's own steps."""
 
 
@@ -22,8 +24,8 @@ class BuildConfig(Options):
     """A build as it is kept in build.toml: `bnn2fpga build build.toml` repeats it.
 
     `data` are frames (and labels) to verify with, each divided by `divide`; without it, `frames`
-    random ones are used. The tables [vivado] and [openxc7] say where the tools of the flows of these names
-    lie.
+    random ones are used. `source` is a choice within the flow vivado. The tables [vivado] and [openxc7] say
+    where the tools of the flows of these names lie.
     """
 
     model: Path
@@ -31,20 +33,21 @@ class BuildConfig(Options):
     divide: float = 1.0
     frames: int = 64
     flow: Flow = "vitis"
+    source: Source = "hls"
     vivado: Vivado = Vivado()
     openxc7: OpenXC7 = OpenXC7()
 
     def to_toml(self, whole: bool = False) -> str:
         """The configuration as TOML; values that are None are left out.
 
-        Flow and tools are there only in the `whole`: another seed of the placer is no reason to verify
-        again, so what the first step writes must not name them.
+        Flow, source and tools are there only in the `whole`: another seed of the placer is no reason to
+        verify again, so what the first step writes must not name them.
         """
         values = self.model_dump(mode="json", exclude_none=True, exclude=HOW)
         if not whole:
             return _lines(values)
         tables = (("vivado", self.vivado), ("openxc7", self.openxc7))
-        return _lines(values | {"flow": self.flow}) + "".join(
+        return _lines(values | {"flow": self.flow, "source": self.source}) + "".join(
             f"[{name}]\n{_lines(tools.model_dump(mode='json', exclude_none=True))}" for name, tools in tables
         )
 

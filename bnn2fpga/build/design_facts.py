@@ -152,20 +152,31 @@ def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, A
         "ladder": read("verify", "ladder.json"),
         "synthesis": read("synthesis", "synthesis.json") if "synthesis" in folders else None,
         "hls": read("hls-synthesis", "hls.json") if "hls-synthesis" in folders else None,
-        "implementation": read("implementation", "implementation.json")
-        if "implementation" in folders
-        else None,
+        "implementation": _implementation(read, folders, estimate["frame_cycles"]),
         "routing": _routing(read, estimate["frame_cycles"]) if "route" in folders else None,
         "versions": read("verify", "versions.json"),
         "digests": {"files": files, "steps": {step: read(step, STAMP)["outputs"] for step in folders}},
     }
 
 
+def _implementation(read: Callable[[str, str], Any], folders: Iterable[str], frame_cycles: int) -> Any:
+    """What Vivado found, and of RTL what the board makes of it; None where it did not run."""
+    if "implementation" not in folders:
+        return None
+    reached = _reached(read, frame_cycles) if "bitstream" in folders else {}
+    return read("implementation", "implementation.json") | reached
+
+
 def _routing(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, Any]:
-    """What place and route found, and what the board makes of it: its clock and frames a second."""
-    clock = read("bitstream", "registers.json")["clock_mhz"]
+    """What place and route found, and what the board makes of it."""
     routed: dict[str, Any] = read("route", "route.json")
-    return routed | {"clock_mhz": clock, "fps": round(1e6 * clock / frame_cycles, 1)}
+    return routed | _reached(read, frame_cycles)
+
+
+def _reached(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, float]:
+    """The clock at which the board runs, and frames a second."""
+    clock = read("bitstream", "registers.json")["clock_mhz"]
+    return {"clock_mhz": clock, "fps": round(1e6 * clock / frame_cycles, 1)}
 
 
 def draw(design: Design) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bnn2fpga.build import design_facts, open_flow, vivado_flow
+from bnn2fpga.build import design_facts, open_flow, vivado_flow, vivado_rtl_flow
 from bnn2fpga.build.compiler import Pipeline
 from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
@@ -70,20 +70,26 @@ class Build:
 
     def _bitstream(self) -> tuple[str, ...]:
         """The step that makes the flow's bitstream, if one does."""
-        return {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
+        made = {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
+        return ("bitstream",) if self.config.source == "rtl" else made
 
     def _flow_steps(self, version: str) -> list[Step]:
         """What the chosen flow does after `verify`."""
-        if self.config.flow == "vitis":
+        flow, source = self.config.flow, self.config.source
+        if source == "rtl" and flow != "vivado":
+            raise ConfigError(
+                f"--source rtl is for --flow vivado, not {flow}; choose it, or leave --source out"
+            )
+        if flow == "vitis":
             return []
-        if self.config.flow == "vivado":
+        if flow == "vivado" and source == "hls":
             return self._vivado_steps(version)
-        primitives = self.config.flow == "openxc7"
-        if primitives:
-            open_flow.check_part(self.pipeline.board)
-        rtl = Step("rtl", self.rtl, ("fold", "hls", "verify"), f"{version}{primitives}")
-        if not primitives:
+        rtl = Step("rtl", self.rtl, ("fold", "hls", "verify"), f"{version}{self._primitives}")
+        if flow == "sim":
             return [rtl]
+        if flow == "vivado":
+            return [rtl, *self._vivado_rtl_steps(version)]
+        open_flow.check_part(self.pipeline.board)
         tools = self.config.openxc7
         # what only decides on the clock is no reason to place and route again
         placed = tools.model_dump_json(exclude={"margin", "strict_clock"})
@@ -97,7 +103,7 @@ class Build:
     def _vivado_steps(self, version: str) -> list[Step]:
         """Synthesis and implementation with AMD's tools; how many jobs work at it changes no result."""
         board, tools = self.pipeline.board, self.config.vivado
-        key = version + board.model_dump_json() + tools.model_dump_json(exclude={"jobs", "ip_cache"})
+        key = version + board.model_dump_json() + tools.model_dump_json(include={"hls", "vivado"})
 
         def synthesis(folder: Path) -> None:
             vivado_flow.hls_synthesis(self.pipeline.folded, folder, board, tools)
@@ -112,13 +118,37 @@ class Build:
         vivado_flow.implementation(self.pipeline.folded, folder, self.pipeline.board, self.config.vivado)
         (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
+    def _vivado_rtl_steps(self, version: str) -> list[Step]:
+        """Vivado alone on the open flow's RTL; what only decides on the clock does not run it again."""
+        board, tools = self.pipeline.board, self.config.vivado
+        vivado_rtl_flow.check_board(board)
+
+        def implementation(folder: Path) -> None:
+            vivado_rtl_flow.implementation(self.pipeline.folded, folder, tools)
+
+        def bitstream(folder: Path) -> None:
+            vivado_rtl_flow.bitstream(self.pipeline.folded, folder, tools, board.clocks_mhz)
+            (folder / "build.toml").write_text(self.config.to_toml(whole=True))
+
+        return [
+            Step("implementation", implementation, ("rtl", "fold"), f"{version}{tools.vivado}"),
+            Step(
+                "bitstream", bitstream, ("implementation", "rtl"), version + self.config.to_toml(whole=True)
+            ),
+        ]
+
+    @property
+    def _primitives(self) -> bool:
+        """Whether the RTL is of the chip's own cells, for a bitstream; else any simulator reads it."""
+        return self.config.flow == "openxc7" or self.config.source == "rtl"
+
     def _open(self, action: Callable[..., None], *settings: OpenXC7) -> Callable[[Path], None]:
         """`action` of the open flow, on the folded design."""
         return lambda folder: action(self.pipeline.folded, folder, *settings)
 
     def rtl(self, folder: Path) -> None:
         """The SystemVerilog; for a bitstream of the chip's own cells, else as any simulator reads it."""
-        core = self.pipeline.reach("rtl-primitives" if self.config.flow == "openxc7" else "rtl")
+        core = self.pipeline.reach("rtl-primitives" if self._primitives else "rtl")
         open_flow.rtl(self.pipeline.folded, folder, core)
 
     def bitstream(self, folder: Path) -> None:
@@ -197,7 +227,7 @@ class Build:
         built = BuiltFiles(flow)
         for step in self._bitstream():
             made = needed(folder, step)
-            if flow == "vivado":
+            if step == "implementation":
                 built = BuiltFiles(flow, (made / f"{name}.bit", made / f"{name}.hwh"), "dma")
             else:
                 files = (made / f"{name}.bit", made / "registers.json")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bnn2fpga.build.config import BuildConfig, Flow
+from bnn2fpga.build.config import BuildConfig, Flow, Source
 from bnn2fpga.build.step_runner import run_flow
 from bnn2fpga.build.steps import Build
 from bnn2fpga.cli.demo import EPOCHS, Demo
@@ -84,14 +84,18 @@ def build(
         Flow,
         typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (vivado, openxc7)."),
     ] = "vitis",
+    source: Annotated[
+        Source, typer.Option(help="What Vivado builds: the C++ by Vitis HLS (hls), or our own RTL (rtl).")
+    ] = "hls",
     strict_clock: Annotated[
-        bool, typer.Option("--strict-clock", help="With openxc7: refuse a clock slower than asked for.")
+        bool, typer.Option("--strict-clock", help="Of RTL: refuse a clock slower than asked for.")
     ] = False,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
-    With --flow vivado also a bitstream, by Vitis HLS and Vivado, which must be on PATH. With --flow openxc7
-    one without a vendor's tools; the table openxc7 of a build.toml says where their databases lie.
+    With --flow vivado also a bitstream, by Vitis HLS and Vivado, which must be on PATH; with --source rtl by
+    Vivado alone. With --flow openxc7 one without a vendor's tools; the table openxc7 of a build.toml says
+    where their databases lie.
 
     A build that was stopped goes on where it was; unchanged steps are not run again. Options that are given
     beside a build.toml replace what it says.
@@ -108,6 +112,7 @@ def build(
         "exact_sums": exact_sums,
         "trunk_bits": trunk_bits,
         "flow": flow,
+        "source": source,
     }
     if model.suffix == ".toml":
         given = {"clock_mhz" if name == "clock" else name for name in given_options(context)}
@@ -116,8 +121,9 @@ def build(
     else:
         config = BuildConfig(model=model, **options)
     if strict_clock:
-        tools = config.openxc7.model_copy(update={"strict_clock": True})
-        config = config.model_copy(update={"openxc7": tools})
+        strict = {"strict_clock": True}
+        tools = {"openxc7": config.openxc7.model_copy(update=strict)}
+        config = config.model_copy(update=tools | {"vivado": config.vivado.model_copy(update=strict)})
     with BuildProgress(out) as progress:
         made = Build.of(config, progress.level)
         folders = run_flow(output, made.steps(), to, progress.step)

@@ -45,6 +45,11 @@ USES = (
         "install Vitis and Vivado 2020.2 to 2025.2, source settings64.sh",
     ),
     Use(
+        "bitstreams with Vivado alone",
+        (("vivado",),),
+        "install Vivado 2020.2 to 2025.2, source settings64.sh",
+    ),
+    Use(
         "bitstreams with open tools",
         (("yosys",), ("nextpnr-xilinx",), ("fasm2frames",), ("xc7frames2bit",)),
         "install openXC7, https://github.com/openXC7",

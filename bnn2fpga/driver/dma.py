@@ -1,4 +1,4 @@
-"""Frames through AMD's AXI DMA engine, as the flow `vivado` builds it; simple mode, no interrupts.
+"""Frames through AMD's AXI DMA engine, as the flow `vivado` builds it from HLS; simple mode, no interrupts.
 
 Registers and bits as in PG021.
 """

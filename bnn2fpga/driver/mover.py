@@ -1,4 +1,4 @@
-"""Frames through bnn2fpga's own data mover, as the flow `openxc7` builds it; no .hwh, raw registers."""
+"""Frames through bnn2fpga's own data mover, as flows from RTL build it; no .hwh, raw registers."""
 
 from __future__ import annotations
 

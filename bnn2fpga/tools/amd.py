@@ -72,6 +72,9 @@ class Vivado(BaseModel):
 
     `hls` is the path of vitis-run, vitis_hls or v++. `jobs` is how many runs Vivado starts at a time.
     `ip_cache` is a folder in which Vivado keeps synthesized IP from build to build.
+
+    From HLS a clock slower than asked for is an error. From RTL the board runs at the highest clock that
+    timing allows, unless `strict_clock` makes that an error too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +83,7 @@ class Vivado(BaseModel):
     vivado: Path | None = None
     jobs: int = Field(default=4, ge=1)
     ip_cache: Path | None = None
+    strict_clock: bool = False
 
     def find_hls(self) -> Tool:
         """The newest command for HLS that there is and whose version is known; a ToolError otherwise."""

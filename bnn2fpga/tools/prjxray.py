@@ -20,7 +20,8 @@ def write_bitstream(fasm: Path, part: str, bitstream: Path, log: Path, tools: Op
     frames = bitstream.with_suffix(".frames")
     call([to_frames, "--part", part, "--db-root", family, fasm], bitstream.parent, log, output=frames)
     command: list[str | Path] = [to_bits, "--part_file", part_file, "--part_name", part]
-    call([*command, "--frm_file", frames, "--output_file", bitstream], bitstream.parent, log)
+    # the header holds this name, of which PYNQ reads ASCII only
+    call([*command, "--frm_file", frames.name, "--output_file", bitstream], bitstream.parent, log)
     frames.unlink()
     if not bitstream.is_file() or not bitstream.stat().st_size:
         raise ToolError(f"xc7frames2bit wrote no {bitstream.name}; all it printed is in {log}")

@@ -1,4 +1,4 @@
-"""Vivado: makes a bitstream of a block design, and says how fast it is and what it needs.
+"""Vivado: makes a bitstream of a block design or of SystemVerilog, and says how fast it is and what it needs.
 
 What is read has the format of report_timing_summary and report_utilization, as in public reports of Vivado
 2021.2 (timing) and 2023.1 (utilization); bnn2fpga's tests run stand-ins that print such reports.
@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bnn2fpga.errors import BuildError, ToolError
 from bnn2fpga.tools.amd import Vivado, run
+
+LOG = "vivado.log"
+"""What Vivado printed, beside the steps."""
 
 _SUMMARY = re.compile(r"^ *WNS\(ns\).*\n[ -]+\n(.+)$", re.M)
 _PATH = re.compile(
@@ -77,17 +81,24 @@ class Timing:
 
     def check(self, design: str, clock_mhz: float, report: Path) -> None:
         """A BuildError if a slack is negative, naming the worst path and the `report`."""
+        if min(self.setup_ns, self.hold_ns, self.pulse_ns) < 0:
+            raise BuildError(
+                f"{design}: {self.missed(clock_mhz)}; choose a slower clock (--clock) or a smaller folding "
+                f"(--fps); the report is {report}"
+            )
+
+    def missed(self, clock_mhz: float) -> str:
+        """In words: by how much, and the worst path."""
         slacks = ((self.setup_ns, "setup"), (self.hold_ns, "hold"), (self.pulse_ns, "pulse width"))
         slack, kind = min(slacks)
-        if slack >= 0:
-            return
         path = self.worst
         failing = path is not None and path.slack_ns < 0
         named = f"; its worst path goes from {path.start} to {path.end}" if path and failing else ""
-        raise BuildError(
-            f"{design}: misses {clock_mhz:g} MHz by {-slack:g} ns of {kind} after routing{named}; choose a "
-            f"slower clock (--clock) or a smaller folding (--fps); the report is {report}"
-        )
+        return f"misses {clock_mhz:g} MHz by {-slack:g} ns of {kind} after routing{named}"
+
+    def reached_mhz(self, clock_mhz: float) -> float:
+        """The clock that setup allows: from register to register a path has one whole period."""
+        return 1000 / (1000 / clock_mhz - self.setup_ns)
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,35 @@ class Implementation:
         """See `Timing.check`."""
         self.timing.check(design, clock_mhz, self.report)
 
+    def clock(self, design: str, asked_mhz: float, legal_mhz: Sequence[float]) -> float:
+        """The clock that was asked for or, where setup does not allow it, the highest slower legal one.
+
+        A BuildError where none does, and for what no slower clock mends: hold and pulse width.
+        """
+        if min(self.timing.hold_ns, self.timing.pulse_ns) < 0:
+            self.check(design, asked_mhz)
+        if self.timing.setup_ns >= 0:
+            return asked_mhz
+        reached = self.timing.reached_mhz(asked_mhz)
+        possible = [clock for clock in legal_mhz if clock <= reached]
+        if not possible:
+            raise BuildError(
+                f"{design}: {self.timing.missed(asked_mhz)}; it reaches {reached:.4g} MHz, and no clock of "
+                f"this board is as slow; choose a smaller folding (--fps); the report is {self.report}"
+            )
+        return max(possible)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"tool": self.tool, "timing": asdict(self.timing), "used": self.used}
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], report: Path) -> Implementation:
+        """The inverse of `as_dict`, after JSON."""
+        timing = facts["timing"]
+        paths = tuple(TimingPath(**path) for path in timing["paths"])
+        used = {kind: (count, there) for kind, (count, there) in facts["used"].items()}
+        return cls(facts["tool"], Timing(**timing | {"paths": paths}), used, report)
 
 
 def read_utilization(report: str) -> dict[str, tuple[float, float]]:
@@ -134,28 +171,48 @@ def implement(script: Path, ip: Path, bitstream: Path, logs: Path, tools: Vivado
     What Vivado printed and both reports lie in `logs`, also where timing fails. A design that is too slow is
     no failure here; see `Timing.check`.
     """
-    tool, work, log = tools.find_vivado(), bitstream.with_name("work"), logs / "vivado.log"
-    work.mkdir()
+    work = bitstream.with_name("work")
     shutil.copytree(ip, work / "ip")
     cache = [tools.ip_cache.absolute()] if tools.ip_cache else []
+    made = _run(script, work, logs, tools, of, "-tclargs", str(tools.jobs), *cache)
+    shutil.copyfile(_made(work, "project/*.runs/impl_1/*.bit", logs), bitstream)
+    # up to 2020.1 below .srcs, then below .gen; PYNQ looks for the bitstream's name
+    handoff = _made(work, "project/*/sources_1/bd/*/hw_handoff/*.hwh", logs)
+    shutil.copyfile(handoff, bitstream.with_suffix(".hwh"))
+    shutil.rmtree(work)
+    return made
+
+
+def implement_rtl(
+    script: Path, sources: Path, bitstream: Path, logs: Path, tools: Vivado, of: str
+) -> Implementation:
+    """Runs `script` on rtl/ and zynq/ below `sources`; leaves `bitstream` (.bit). Else as `implement`."""
+    work = bitstream.with_name("work")
+    for name in ("rtl", "zynq"):
+        shutil.copytree(sources / name, work / name)
+    made = _run(script, work, logs, tools, of)
+    shutil.copyfile(_made(work, "*.bit", logs), bitstream)
+    shutil.rmtree(work)
+    return made
+
+
+def _run(
+    script: Path, work: Path, logs: Path, tools: Vivado, of: str, *arguments: str | Path
+) -> Implementation:
+    """Runs `script` in `work`; what its reports say. They and what Vivado printed are kept in `logs`."""
+    tool = tools.find_vivado()
     command: list[str | Path] = [tool.path, "-mode", "batch", "-nojournal", "-nolog", "-notrace"]
-    run([*command, "-source", script.absolute(), "-tclargs", str(tools.jobs), *cache], work, log, of)
+    run([*command, "-source", script.absolute(), *arguments], work, logs / LOG, of)
     reports = {name: logs / f"vivado-{name}.rpt" for name in ("timing", "utilization")}
     for name, kept in reports.items():
-        shutil.copyfile(_made(work, f"{name}.rpt", log), kept)
-    shutil.copyfile(_made(work, "project/*.runs/impl_1/*.bit", log), bitstream)
-    # up to 2020.1 below .srcs, then below .gen; PYNQ looks for the bitstream's name
-    shutil.copyfile(
-        _made(work, "project/*/sources_1/bd/*/hw_handoff/*.hwh", log), bitstream.with_suffix(".hwh")
-    )
-    shutil.rmtree(work)
+        shutil.copyfile(_made(work, f"{name}.rpt", logs), kept)
     timing, used = (kept.read_text(encoding="utf-8", errors="replace") for kept in reports.values())
     return Implementation(str(tool), Timing.read(timing), read_utilization(used), reports["timing"])
 
 
-def _made(work: Path, pattern: str, log: Path) -> Path:
+def _made(work: Path, pattern: str, logs: Path) -> Path:
     """A file that Vivado must have written, and not empty."""
     found = next((path for path in sorted(work.glob(pattern)) if path.stat().st_size), None)
     if found is None:
-        raise ToolError(f"vivado wrote no {pattern.rpartition('/')[2]}; all it printed is in {log}")
+        raise ToolError(f"vivado wrote no {pattern.rpartition('/')[2]}; all it printed is in {logs / LOG}")
     return found

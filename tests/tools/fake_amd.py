@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.tools.fake_files import BlockDesign, bit_file
 
 PINS = {
     "processing_system7": "M_AXI_GP0_ACLK S_AXI_HP0_ACLK >FCLK_CLK0 >FCLK_RESET0_N =M_AXI_GP0 =S_AXI_HP0",
@@ -33,6 +36,12 @@ USED = {
     "zynq_ultra_ps_e": ("PSU__USE__M_AXI_GP0", "PSU__USE__S_AXI_GP2"),
 }
 """Properties without which an interface of the processor is not there."""
+
+FAULTS = {
+    "synthesis": "ERROR: [Synth 8-439] module 'tiny_mul' not found",
+    "license": "ERROR: [Common 17-345] A valid license was not found for feature 'Synthesis'",
+}
+"""What Vivado's synthesis may say."""
 
 CSYNTH = """<profile><PerformanceEstimates>
 <SummaryOfTimingAnalysis><unit>ns</unit><EstimatedClockPeriod>6.912</EstimatedClockPeriod></SummaryOfTimingAnalysis>
@@ -214,7 +223,7 @@ def write_ip(folder: Path, top: str) -> None:
 
 
 class Vivado(Tcl):
-    """vivado: a project, a block design whose wires are checked, one implementation run."""
+    """vivado: a project, a block design whose wires are checked, one run; or no project at all."""
 
     def __init__(self, folder: Path, fault: str = "") -> None:
         self.cells: dict[str, str] = {}
@@ -223,6 +232,10 @@ class Vivado(Tcl):
         self.interfaces: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
         self.validated = False
+        self.sources: list[Path] = []
+        self.memories: list[str] = []
+        self.constraints: list[Path] = []
+        self.stage = ""
         super().__init__(folder, fault)
 
     # project
@@ -334,7 +347,15 @@ class Vivado(Tcl):
             raise RefusalError("ERROR: saved before it was valid")
         handoff = self.project / f"{self.name}.gen/sources_1/bd/{self.facts['design']}/hw_handoff"
         handoff.mkdir(parents=True)
-        (handoff / f"{self.facts['design']}.hwh").write_text(f"<hwh of {self.core}>\n")
+        drawn = BlockDesign(
+            self.facts["design"],
+            self.facts["part"],
+            self.cells,
+            self.facts["vlnv"],
+            self.properties,
+            self.interfaces,
+        )
+        (handoff / f"{self.facts['design']}.hwh").write_text(drawn.handoff())
 
     # implementation
 
@@ -362,21 +383,18 @@ class Vivado(Tcl):
         folder = self.project / f"{self.name}.runs"
         for each in ("synth_1", run):
             (folder / each).mkdir(parents=True)
-        if self.fault == "synthesis":
-            text = "INFO: x\nERROR: [Synth 8-439] module 'tiny_mul' not found\n"
-            (folder / "synth_1/runme.log").write_text(text)
-        elif self.fault == "license":
-            text = "ERROR: [Common 17-345] A valid license was not found for feature 'Synthesis'\n"
-            (folder / "synth_1/runme.log").write_text(text)
+        if self.failing():
+            (folder / "synth_1/runme.log").write_text(f"INFO: x\n{FAULTS[self.fault]}\n")
         else:
-            (folder / run / f"{top}.bit").write_text(f"bits of {self.core}\n")
+            bits = bit_file(top, self.facts["part"], f"bits of {self.core}".ljust(64).encode())
+            (folder / run / f"{top}.bit").write_bytes(bits)
 
     def tcl_wait_on_run(self, run: str) -> None:
         if self.failing():
             raise RefusalError("ERROR: [Common 17-39] 'wait_on_run' failed due to earlier errors.")
 
     def failing(self) -> bool:
-        return self.fault in ("synthesis", "license")
+        return self.fault in FAULTS
 
     def tcl_get_runs(self, run: str = "") -> str:
         return run or "synth_1 impl_1"
@@ -397,12 +415,94 @@ class Vivado(Tcl):
         self.report(arguments, text)
 
     def tcl_report_utilization(self, *arguments: str) -> None:
-        self.report(arguments, UTILIZATION)
+        dsps = "|    3 |" if self.fault == "dsp" else "|    0 |"
+        self.report(arguments, UTILIZATION.replace("| DSPs      |    0 |", f"| DSPs      {dsps}"))
 
     def report(self, arguments: tuple[str, ...], text: str) -> None:
-        if self.facts.get("opened") != "impl_1":
+        if self.facts.get("opened") != "impl_1" and self.stage != "route_design":
             raise RefusalError("ERROR: [Common 17-53] no open design")
         (self.folder / options(arguments)[1]["-file"]).write_text(text)
+
+    # without a project: sources, constraints, one command after the other
+
+    def tcl_read_verilog(self, *arguments: str) -> None:
+        (names,), _ = options(arguments, "-sv")
+        for name in self.split(names):
+            if not Path(name).is_file():
+                raise RefusalError(f"ERROR: [Common 17-55] no such file {name}")
+            self.sources.append(Path(name).absolute())
+
+    def tcl_read_mem(self, names: str) -> None:
+        self.memories += self.split(names)
+
+    def tcl_read_xdc(self, name: str) -> None:
+        self.constraints.append(Path(name).absolute())
+
+    def tcl_synth_design(self, *arguments: str) -> None:
+        _, self.facts["synth"] = options(arguments)
+        text = "\n".join(path.read_text() for path in self.sources)
+        modules = re.findall(r"^module (\w+)", text, re.M)
+        top = self.facts["synth"]["-top"]
+        if modules.count(top) != 1 or len(set(modules)) < len(modules):
+            raise RefusalError(f"ERROR: [Synth 8-439] module '{top}' not found, or a module is there twice")
+        for name in re.findall(r'\$readmemh\("([^"]+)"', text):
+            if name not in self.memories or not Path(name).is_file():
+                raise RefusalError(f"ERROR: [Synth 8-4445] could not open $readmem data file '{name}'")
+        if self.failing():
+            raise RefusalError(FAULTS[self.fault])
+        self.facts["sources"] = [f"{path.parent.name}/{path.name}" for path in self.sources]
+        self.ps7 = re.findall(r"^ *PS7 (\w+) \(", text, re.M) if self.fault != "dropped" else []
+        self.stage, self.facts["clocks"] = "synth_design", {}
+        for path in self.constraints:
+            self.tcl.eval(path.read_text())
+
+    def tcl_get_cells(self, *arguments: str) -> str:
+        _, named = options(arguments, "-quiet", "-hierarchical")
+        return " ".join(self.ps7) if named["-filter"] == "REF_NAME == PS7" else ""
+
+    def tcl_get_pins(self, path: str) -> str:
+        cell, _, pin = path.partition("/")
+        if cell in self.ps7 and pin not in [f"FCLKCLK[{number}]" for number in range(4)]:
+            raise RefusalError(f"ERROR: [Vivado 12-508] no pins matched '{path}'")
+        return path if cell in self.ps7 else ""
+
+    def tcl_create_clock(self, *arguments: str) -> None:
+        (pin,), named = options(arguments)
+        self.facts["clocks"] = {named["-name"]: [named["-period"], pin]} if pin else {}
+
+    def tcl_set_input_jitter(self, clock: str, ns: str) -> None:
+        self.facts["jitter"] = [clock, ns]
+
+    def tcl_get_clocks(self, *arguments: str) -> str:
+        (name,), _ = options(arguments, "-quiet")
+        return name if name in self.facts["clocks"] else ""
+
+    def after(self, before: str, name: str) -> None:
+        """One stage follows on another."""
+        if self.stage != before:
+            raise RefusalError(f"ERROR: [Common 17-53] {name} after {self.stage or 'nothing'}, not {before}")
+        self.stage = name
+
+    def tcl_opt_design(self) -> None:
+        self.after("synth_design", "opt_design")
+
+    def tcl_place_design(self) -> None:
+        self.after("opt_design", "place_design")
+
+    def tcl_phys_opt_design(self) -> None:
+        self.after("place_design", "phys_opt_design")
+
+    def tcl_route_design(self) -> None:
+        self.after("phys_opt_design", "route_design")
+
+    def tcl_write_bitstream(self, *arguments: str) -> None:
+        (name,), _ = options(arguments, "-force")
+        self.after("route_design", "write_bitstream")
+        synth = self.facts["synth"]
+        bits = bit_file(
+            synth["-top"], synth["-part"], f"bits of {len(self.sources)} sources".ljust(64).encode()
+        )
+        (self.folder / name).write_bytes(bits)
 
 
 def read_cfg(text: str) -> dict[str, str]:
@@ -452,8 +552,8 @@ def main(tool: str, state: Path, *arguments: str) -> None:
             facts = compile_cfg(folder, named)
         elif tool == "vivado":
             vivado = Vivado(folder, fault)
-            place = arguments.index("-tclargs")
-            vivado.run(Path(named["-source"]).read_text(), *arguments[place + 1 :])
+            place = arguments.index("-tclargs") + 1 if "-tclargs" in arguments else len(arguments)
+            vivado.run(Path(named["-source"]).read_text(), *arguments[place:])
             facts = vivado.facts
         else:
             hls = Hls(folder, fault)

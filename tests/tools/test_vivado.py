@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 TclError: type[Exception] = pytest.importorskip("tkinter", reason="no Tcl interpreter here").TclError
 
 PYNQ = load_board("pynq-z2")
+ROOT = Path(__file__).parents[2]
 STEPS = ["01-fold", "02-hls", "03-verify", "04-hls-synthesis", "05-implementation"]
 
 
@@ -259,7 +260,7 @@ class Bench:
         (self.folder / "version").write_text(f"****** Tool v{version} (64-bit)\n  **** SW Build 3671981\n")
         for name in names:
             program = f"{sys.executable} {fake_amd.__file__} {name} {self.folder}"
-            (self.folder / "bin" / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+            (self.folder / "bin" / name).write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {program} "$@"\n')
             (self.folder / "bin" / name).chmod(0o755)
 
     def fault(self, text: str) -> None:
@@ -318,8 +319,8 @@ def test_a_bitstream(bench: Bench) -> None:
     assert bench.made == STEPS
     made = folders["implementation"]
     assert names(made) == {"tiny.bit", "tiny.hwh", "vivado.tcl", "implementation.json"}
-    assert (made / "tiny.bit").read_text() == "bits of tiny\n"
-    assert (made / "tiny.hwh").read_text() == "<hwh of tiny>\n"
+    assert b"bits of tiny " in (made / "tiny.bit").read_bytes()
+    assert 'VLNV="xilinx.com:hls:tiny:1.0"' in (made / "tiny.hwh").read_text()
     facts = json.loads((made / "implementation.json").read_text())
     assert facts["tool"] == "vivado 2022.2" and facts["timing"]["setup_ns"] == 1.204
     assert facts["used"]["luts"] == [5112, 53200]

@@ -104,3 +104,32 @@ def test_verilator_accepts_the_top(tmp_path: Path) -> None:
     )
     assert done.returncode == 0 and "%Error" not in done.stderr, done.stderr
     assert "MULTIDRIVEN" not in done.stderr and "LATCH" not in done.stderr
+
+
+def _ps7_of_amd() -> dict[str, int]:
+    """Bits by port of the cell PS7; inputs are negative. yosys' list is made from AMD's own models."""
+    cells = find_shared("xilinx/cells_xtra.v").read_text()
+    text = cells[cells.index("module PS7 ") :]
+    ports = re.findall(r"^ *(input|output)(?: \[(\d+):0\])? (\w+);", text[: text.index("endmodule")], re.M)
+    return {name: (int(top or 0) + 1) * (-1 if way == "input" else 1) for way, top, name in ports}
+
+
+def find_shared(name: str) -> Path:
+    """A file of yosys' own."""
+    return Path(shutil.which("yosys") or "").resolve().parent.parent / "share/yosys" / name
+
+
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+def test_the_ports_of_the_ps7_are_amd_s() -> None:
+    """yosys pads or cuts a wire of another width; to Vivado an unknown port is an error."""
+    text = zynq_project(conv_net(), DIGEST).files["zynq/top.sv"]
+    declared = re.findall(r"^ *logic (?:\[(\d+):0\] )?([\w, ]+)(?: = [^;]+)?;", text, re.M)
+    bits = {name: int(top or 0) + 1 for top, names in declared for name in names.split(", ")}
+    instance = text[text.index("PS7 ps7 (") :]
+    joined = re.findall(r"\.(\w+)\(([^()]+)\)", instance[: instance.index(");\n")])
+    assert len(joined) > 70 and len(dict(joined)) == len(joined)
+    ports = _ps7_of_amd()
+    for name, wire in joined:
+        constant = re.match(r"(\d+)'", wire)
+        assert abs(ports[name]) == (int(constant[1]) if constant else bits[wire]), name
+        assert not constant or ports[name] < 0, f"{name} is an output"

@@ -63,7 +63,8 @@ NEXTPNR = """cat "$(dirname "$0")/log"
 while [ $# -gt 1 ]; do case $1 in --fasm) echo routed > "$2";; esac; shift; done
 """
 TO_FRAMES = 'echo "frames of $6"\necho warning >&2\n'
-TO_BITS = """frames=$6; [ "$(head -c 6 "$frames")" = frames ] || exit 9
+# the name of the frames' file goes into the header: PYNQ reads ASCII, and folders may have any name
+TO_BITS = """frames=$6; case $frames in */*) exit 8;; esac; [ "$(head -c 6 "$frames")" = frames ] || exit 9
 cp "$frames" "$8"
 """
 STEPS = ["01-rtl", "02-synthesis", "03-route", "04-bitstream"]
