@@ -34,7 +34,7 @@ ALIGNMENT = 128
 
 _STALLS = 0x100
 _WORD_BYTES = 8
-_MODULES = ("top", "registers", "stalls", "bridge", "mover", "unpack", "pack", "fifo")
+_MODULES = ("top", "registers", "stalls", "bridge", "mover", "unpack", "widen", "narrow", "pack", "turn", "fifo")
 
 _REGISTERS: tuple[tuple[str, str, str], ...] = (
     ("id", "r", "0x42324650, B2FP"),
@@ -54,7 +54,7 @@ _REGISTERS: tuple[tuple[str, str, str], ...] = (
     ("source_bytes", "rw", "bytes to read; whole frames"),
     ("destination_address", "rw", "physical address of the output frames; the low 7 bits are 0"),
     ("destination_bytes", "rw", "bytes to write; whole frames, as many as are read"),
-    ("busy_clocks", "r", "clocks of the present or last transfer, from start to the last response"),
+    ("busy_clocks", "r", "clocks of the present or last transfer, from start until it is done"),
     ("edges", "r", "how many stall counters there are"),
 )
 """Name, access and meaning of each register, four bytes apart from offset 0 on."""

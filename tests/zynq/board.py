@@ -36,6 +36,7 @@ class Shape:
     out_beats: int = 3
     edges: int = 3
     name: str = "tiny"
+    source: str = "core.sv"
 
     def design(self) -> Design:
         """What `zynq_project` reads of a Design; there are no kernels in it."""
@@ -67,7 +68,7 @@ class Shape:
             "OUT_BEATS": self.out_beats,
             "EDGES": self.edges,
         }
-        text = (HERE / "core.sv").read_text().replace("CORE", self.name)
+        text = (HERE / self.source).read_text().replace("CORE", self.name)
         for name, value in values.items():
             text = re.sub(rf"parameter int {name} = \d+", f"parameter int {name} = {value}", text)
         return text

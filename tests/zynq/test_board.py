@@ -48,16 +48,23 @@ def test_frames_come_back_whole(in_bytes: int, out_bytes: int, tmp_path: Path) -
         assert outcome.reads == [(FRAMES, 8 + many), (STATUS, 2)]
 
 
-def test_wide_words_pass_at_full_speed(tmp_path: Path) -> None:
-    """Beats of 8 bytes, output as long as input: bounded by the core, which takes every other clock."""
-    shape = Shape(8, 8, in_beats=16, out_beats=1)
-    board = Board.of(shape, tmp_path)
-    frames = shape.random(64, 0)
-    board.start(frames, 0, 64 * 8, OUT)
-    board.do("P")
-    board.read([BUSY_CLOCKS])
-    ((_, clocks),) = board.run().reads
-    assert 64 * 16 < clocks < 64 * 16 * 2.5
+@pytest.mark.parametrize("size", [1, 3, 8, 10, 16, 19, 98])
+def test_the_core_waits_for_the_memory_only(size: int, tmp_path: Path) -> None:
+    """A word a clock or a beat a clock, whichever is slower; a word of a beat that is longer takes one clock.
+
+    The memory takes 16 words in 18 clocks.
+    """
+    beats = 8000 // size
+    clocks = max(beats * size // 8, beats * -(-size // 8))
+    for into, shape in enumerate((Shape(1, size, source="eager.sv"), Shape(size, 1, source="eager.sv"))):
+        board = Board.of(shape, tmp_path / str(into))
+        data = np.zeros(beats * size if into else 1, np.uint8)
+        board.start(data, 0, 1 if into else beats * size, OUT)
+        board.do("P")
+        board.read([BUSY_CLOCKS])
+        ((_, busy),) = board.run().reads
+        most = clocks if into else max(clocks, beats * size // 8 * 18 // 16)
+        assert clocks <= busy < most + 60
 
 
 @pytest.mark.parametrize("edges", [2, 5, 40])

@@ -1,0 +1,46 @@
+"""How many pins a net of the Zynq's files drives: wires that reach far are what limits a routed clock."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bnn2fpga.backends.zynq import TOP
+from bnn2fpga.build.open_flow import synthesize
+from bnn2fpga.tools.openxc7 import OpenXC7
+from tests.zynq.board import Shape
+
+MOST = 200
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
+@pytest.mark.parametrize(("in_bytes", "out_bytes", "edges"), [(1, 5, 3), (98, 8, 40), (5, 147, 9), (1024, 1, 3)])
+def test_no_net_but_clock_and_reset_is_wide(in_bytes: int, out_bytes: int, edges: int, tmp_path: Path) -> None:
+    """Around a core whose own nets are narrow."""
+    Shape(in_bytes, out_bytes, edges=edges, source="eager.sv").project().write(tmp_path)
+    netlist = tmp_path / "netlist.json"
+    synthesize(tmp_path, TOP, netlist, tmp_path / "log", OpenXC7())
+    wide = {name: pins for name, pins in fan_outs(netlist).items() if pins >= MOST}
+    clock, reset, core_reset = wide.pop("clk"), wide.pop("rst", 0), wide.pop("core_rst", 0)
+    assert clock > MOST and not wide, (wide, reset, core_reset)
+
+
+def fan_outs(netlist: Path) -> dict[str, int]:
+    """By the shortest name of each net, how many pins of cells it drives; constants are no nets."""
+    module = json.loads(netlist.read_text())["modules"][TOP]
+    pins: Counter[int] = Counter()
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] == "input":
+                pins.update(bit for bit in bits if isinstance(bit, int))
+    names: dict[int, str] = {}
+    for name, net in module["netnames"].items():
+        for index, bit in enumerate(net["bits"]):
+            full = f"{name}[{index}]" if len(net["bits"]) > 1 else name
+            names[bit] = min(names.get(bit, full), full, key=len)
+    return {names[bit]: count for bit, count in pins.items()}
