@@ -6,6 +6,7 @@ test; bnn2fpga's tests run stand-ins, not the tools. The header of a bitstream h
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bnn2fpga.errors import ToolError
@@ -18,9 +19,11 @@ def write_bitstream(fasm: Path, part: str, bitstream: Path, log: Path, tools: Op
     to_frames, to_bits = tools.tool("fasm2frames"), tools.tool("xc7frames2bit")
     family, part_file = tools.family(), tools.part(part)
     frames = bitstream.with_suffix(".frames")
-    call([to_frames, "--part", part, "--db-root", family, fasm], bitstream.parent, log, output=frames)
+    # names without the user's folders: the FASM parser takes ASCII only, and so does PYNQ of the bitstream's
+    # header, which holds the name of the frames
+    features = os.path.relpath(fasm, bitstream.parent)
+    call([to_frames, "--part", part, "--db-root", family, features], bitstream.parent, log, output=frames)
     command: list[str | Path] = [to_bits, "--part_file", part_file, "--part_name", part]
-    # the header holds this name, of which PYNQ reads ASCII only
     call([*command, "--frm_file", frames.name, "--output_file", bitstream], bitstream.parent, log)
     frames.unlink()
     if not bitstream.is_file() or not bitstream.stat().st_size:

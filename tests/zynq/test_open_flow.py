@@ -62,7 +62,7 @@ echo '     LUT6                          12'
 NEXTPNR = """cat "$(dirname "$0")/log"
 while [ $# -gt 1 ]; do case $1 in --fasm) echo routed > "$2";; esac; shift; done
 """
-TO_FRAMES = 'echo "frames of $6"\necho warning >&2\n'
+TO_FRAMES = 'case $5 in /*) exit 8;; esac; [ -f "$5" ] || exit 7; echo "frames of $5"\necho warning >&2\n'
 # the name of the frames' file goes into the header: PYNQ reads ASCII, and folders may have any name
 TO_BITS = """frames=$6; case $frames in */*) exit 8;; esac; [ "$(head -c 6 "$frames")" = frames ] || exit 9
 cp "$frames" "$8"
