@@ -34,7 +34,19 @@ ALIGNMENT = 128
 
 _STALLS = 0x100
 _WORD_BYTES = 8
-_MODULES = ("top", "registers", "stalls", "bridge", "mover", "unpack", "widen", "narrow", "pack", "turn", "fifo")
+_MODULES = (
+    "top",
+    "registers",
+    "stalls",
+    "bridge",
+    "mover",
+    "unpack",
+    "widen",
+    "narrow",
+    "pack",
+    "turn",
+    "fifo",
+)
 
 _REGISTERS: tuple[tuple[str, str, str], ...] = (
     ("id", "r", "0x42324650, B2FP"),

@@ -19,8 +19,12 @@ MOST = 200
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
-@pytest.mark.parametrize(("in_bytes", "out_bytes", "edges"), [(1, 5, 3), (98, 8, 40), (5, 147, 9), (1024, 1, 3)])
-def test_no_net_but_clock_and_reset_is_wide(in_bytes: int, out_bytes: int, edges: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("in_bytes", "out_bytes", "edges"), [(1, 5, 3), (98, 8, 40), (5, 147, 9), (1024, 1, 3)]
+)
+def test_no_net_but_clock_and_reset_is_wide(
+    in_bytes: int, out_bytes: int, edges: int, tmp_path: Path
+) -> None:
     """Around a core whose own nets are narrow."""
     Shape(in_bytes, out_bytes, edges=edges, source="eager.sv").project().write(tmp_path)
     netlist = tmp_path / "netlist.json"

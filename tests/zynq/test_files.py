@@ -23,7 +23,19 @@ from tests.zynq.board import DIGEST, HERE, Shape
 
 def test_files_of_a_project() -> None:
     project = zynq_project(conv_net(), DIGEST)
-    modules = ["bridge", "fifo", "mover", "narrow", "pack", "registers", "stalls", "top", "turn", "unpack", "widen"]
+    modules = [
+        "bridge",
+        "fifo",
+        "mover",
+        "narrow",
+        "pack",
+        "registers",
+        "stalls",
+        "top",
+        "turn",
+        "unpack",
+        "widen",
+    ]
     assert sorted(project.files) == sorted(
         ["registers.json", "zynq/luts.v", *(f"zynq/{name}.sv" for name in modules)]
     )
