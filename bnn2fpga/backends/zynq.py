@@ -34,19 +34,8 @@ ALIGNMENT = 128
 
 _STALLS = 0x100
 _WORD_BYTES = 8
-_MODULES = (
-    "top",
-    "registers",
-    "stalls",
-    "bridge",
-    "mover",
-    "unpack",
-    "widen",
-    "narrow",
-    "pack",
-    "turn",
-    "fifo",
-)
+_FRAME = ("top", "registers", "stalls", "bridge")
+_MOVER = ("mover", "unpack", "widen", "narrow", "pack", "turn", "fifo")
 
 _REGISTERS: tuple[tuple[str, str, str], ...] = (
     ("id", "r", "0x42324650, B2FP"),
@@ -142,13 +131,13 @@ def zynq_project(design: Design, digest: str) -> Project:
     most = (SPAN - _STALLS) // 4
     if len(design.edges) > most:
         raise BuildError(f"{design.name}: has {len(design.edges)} edges; the registers count up to {most}")
-    modules = {f"zynq_{module}" for module in _MODULES}
+    modules = {f"zynq_{module}" for module in (*_FRAME, *_MOVER)}
     taken = sorted(modules & {design.name, *(node.name for node in design.nodes)})
     if taken:
         raise BuildError(f"{design.name}: {taken[0]} is a module of the Zynq's files too; rename it")
     ports = {"source": StreamPort(design.inputs[0]), "sink": StreamPort(design.outputs[0])}
     values = {"name": design.name, "digest": digest[:8], "edges": len(design.edges), **ports}
-    files = {f"zynq/{module}.sv": render(f"zynq/{module}.sv.j2", **values) for module in _MODULES}
+    files = {f"zynq/{module}.sv": render(f"zynq/{module}.sv.j2", **values) for module in (*_FRAME, *_MOVER)}
     files[f"zynq/{LUTS}"] = render(f"zynq/{LUTS}.j2")
     return Project(files | {"registers.json": json.dumps(register_map(design, digest), indent=1) + "\n"})
 

@@ -22,7 +22,20 @@ def untouched(memory: np.ndarray, start: int) -> bool:
 
 @pytest.mark.parametrize(
     ("in_bytes", "out_bytes"),
-    [(1, 1), (2, 3), (3, 2), (8, 10), (10, 8), (16, 19), (19, 16), (1, 24), (40, 1), (24, 12)],
+    [
+        (1, 1),
+        (2, 3),
+        (3, 2),
+        (8, 10),
+        (10, 8),
+        (16, 19),
+        (19, 16),
+        (1, 24),
+        (40, 1),
+        (24, 12),
+        (98, 7),
+        (7, 98),
+    ],
 )
 def test_frames_come_back_whole(in_bytes: int, out_bytes: int, tmp_path: Path) -> None:
     """Three transfers of 1, 7 and many frames at random delays; every byte of memory is right."""

@@ -19,19 +19,16 @@ MOST = 200
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
-@pytest.mark.parametrize(
-    ("in_bytes", "out_bytes", "edges"), [(1, 5, 3), (98, 8, 40), (5, 147, 9), (1024, 1, 3)]
-)
-def test_no_net_but_clock_and_reset_is_wide(
-    in_bytes: int, out_bytes: int, edges: int, tmp_path: Path
-) -> None:
-    """Around a core whose own nets are narrow."""
+@pytest.mark.parametrize("shape", [(1, 5, 3), (98, 8, 40), (5, 147, 9), (1024, 1, 3)])
+def test_no_net_but_clock_and_reset_is_wide(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    """Around a core whose own nets are narrow; `shape` is its bytes in and out, and its edges."""
+    in_bytes, out_bytes, edges = shape
     Shape(in_bytes, out_bytes, edges=edges, source="eager.sv").project().write(tmp_path)
     netlist = tmp_path / "netlist.json"
     synthesize(tmp_path, TOP, netlist, tmp_path / "log", OpenXC7())
     wide = {name: pins for name, pins in fan_outs(netlist).items() if pins >= MOST}
-    clock, reset, core_reset = wide.pop("clk"), wide.pop("rst", 0), wide.pop("core_rst", 0)
-    assert clock > MOST and not wide, (wide, reset, core_reset)
+    assert wide.pop("clk") > 1000
+    assert not wide.keys() - {"rst", "core_rst"}
 
 
 def fan_outs(netlist: Path) -> dict[str, int]:
