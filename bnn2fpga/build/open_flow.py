@@ -1,4 +1,4 @@
-"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr-xilinx, prjxray.
+"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr, prjxray.
 
 Each function is the action of one step of a build: it fills a fresh folder and reads those of the steps
 before it. Logs go beside the steps, since they hold times and differ from run to run.
@@ -12,13 +12,15 @@ from pathlib import Path
 
 from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
 from bnn2fpga.boards.board import Board
+from bnn2fpga.build.critical_path import CriticalPath
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
-from bnn2fpga.tools.nextpnr_xilinx import Routing
-from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
-from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.tools.netlist import Netlist
+from bnn2fpga.tools.nextpnr import Routing
+from bnn2fpga.tools.nextpnr import route as place_and_route
+from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
 
@@ -58,9 +60,11 @@ def route(design: Design, folder: Path, tools: OpenXC7) -> None:
     """The routed design (FASM), its speed and use of the chip, whatever clock it reaches."""
     target = _target(design)
     netlist = needed(folder, "synthesis") / NETLIST
-    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr-xilinx.log"
-    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools)
-    (folder / "route.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr.log"
+    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools, tools.seed)
+    path = CriticalPath.of(result.slowest, Netlist.read(netlist, TOP))
+    facts = result.as_dict() | {"critical_path": path and path.as_dict() | {"words": str(path)}}
+    (folder / "route.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> None:
@@ -69,18 +73,23 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
     It is the one asked for or a slower one of `clocks_mhz`; a BuildError where `tools` allows no slower one.
     """
     target = _target(design)
-    routed = Routing.of(json.loads((needed(folder, "route") / "route.json").read_text()))
-    clock = routed.clock(design.name, target.clock_mhz, clocks_mhz, tools.margin)
+    facts = json.loads((needed(folder, "route") / "route.json").read_text())
+    routed = Routing.of(facts)
+    margin = tools.margin_of(routed.tool)
+    clock = routed.clock(design.name, target.clock_mhz, clocks_mhz, margin)
     if tools.strict_clock and clock < target.clock_mhz:
+        words = f"; {facts['critical_path']['words']}" if facts["critical_path"] else ""
         raise BuildError(
-            f"{design.name}: {routed.missed(target.clock_mhz, tools.margin)}; choose a slower clock, another "
-            f"seed in [openxc7], or build without strict_clock: the board then runs at {clock:g} MHz"
+            f"{design.name}: {routed.missed(target.clock_mhz, margin)}{words}; choose a slower clock, more "
+            f"seeds (--effort), or build without strict_clock: the board then runs at {clock:g} MHz"
         )
     fasm = needed(folder, "route") / f"{design.name}.fasm"
     log = folder.parent / "prjxray.log"
     write_bitstream(fasm, target.part, folder / f"{design.name}.bit", log, tools)
     registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
     (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
+    timing = {"clock_mhz": clock, "margin": margin, "untimed": UNTIMED[routed.tool]}
+    (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
 
 
 def check_part(board: Board) -> None:

@@ -31,6 +31,7 @@ from bnn2fpga.files.settings import read_settings
 from bnn2fpga.planning.estimate import estimate as estimate_design
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.report.report_file import REPORT, read_report
+from bnn2fpga.tools.chip_database import Tool
 
 PANEL = "Build"
 
@@ -90,6 +91,10 @@ def build(
     strict_clock: Annotated[
         bool, typer.Option("--strict-clock", help="Of RTL: refuse a clock slower than asked for.")
     ] = False,
+    place_and_route: Annotated[
+        Tool | None,
+        typer.Option("--place-and-route", help="With openxc7: the program; the one that is found if absent."),
+    ] = None,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
@@ -124,6 +129,9 @@ def build(
         strict = {"strict_clock": True}
         tools = {"openxc7": config.openxc7.model_copy(update=strict)}
         config = config.model_copy(update=tools | {"vivado": config.vivado.model_copy(update=strict)})
+    asked = {"place_and_route": place_and_route}
+    given_tools = {name: value for name, value in asked.items() if value is not None}
+    config = config.model_copy(update={"openxc7": config.openxc7.model_copy(update=given_tools)})
     with BuildProgress(out) as progress:
         made = Build.of(config, progress.level)
         folders = run_flow(output, made.steps(), to, progress.step)
