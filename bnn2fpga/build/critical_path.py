@@ -54,8 +54,8 @@ class CriticalPath:
     def __str__(self) -> str:
         pins = "" if self.fanout is None else f", fan-out {self.fanout:,}"
         return (
-            f"longest path from {self.start} to {self.end}: {self.logic_ns:g} ns logic, {self.routing_ns:g} ns "
-            f"routing, {self.wire_ns:g} of them on {self.wire}{pins}"
+            f"longest path from {self.start} to {self.end}: {self.logic_ns:g} ns logic, "
+            f"{self.routing_ns:g} ns routing, {self.wire_ns:g} of them on {self.wire}{pins}"
         )
 
 

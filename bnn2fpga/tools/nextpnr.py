@@ -131,12 +131,12 @@ def route(
 
     A clock that is too slow is no failure here, so that what was routed is kept; see `Routing.clock`.
     """
-    tool = tools.place_and_route_tool()
+    program, tool = tools.place_and_route_tool()
     # no pin to place and one clock, to which --freq applies; the tools want the file all the same
     constraints = fasm.with_suffix(".xdc")
     constraints.write_text("# no pins\n")
     database = tools.chip_database(tool, part)
-    command: list[str | Path] = [tools.tool(tool), *(("--chipdb", database) if database else ())]
+    command: list[str | Path] = [program, *(("--chipdb", database) if database else ())]
     if tool == "nextpnr-xilinx":
         command += ["--xdc", constraints, "--fasm", fasm]
     else:

@@ -7,6 +7,7 @@ of https://github.com/YosysHQ/nextpnr.
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,9 +35,9 @@ UNTIMED: dict[Tool, str] = {
 class OpenXC7(BaseModel):
     """The table [openxc7] of build.toml; a tool without a path is looked for on PATH.
 
-    `place_and_route` is the program that does it, the one that is found if absent, nextpnr-xilinx first.
-    `chipdb` is nextpnr-xilinx's database of the chip, `himbaechel_chipdb` the other's (its own folder's if
-    absent), `database` prjxray's folder of the family (…/zynq7), `part_file` its part.yaml,
+    `place_and_route` is the program that does it; whichever is found if absent. `chipdb` is nextpnr-xilinx's
+    database of the chip, `himbaechel_chipdb` the other's, which knows where its own lies. `database` is
+    prjxray's folder of the family (…/zynq7), beside the tools if absent, `part_file` its part.yaml,
     `database`/`part`/part.yaml if absent. `seed` is that of the placer.
 
     The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
@@ -72,10 +73,23 @@ class OpenXC7(BaseModel):
             )
         return str(Path(found).absolute())
 
-    def place_and_route_tool(self) -> Tool:
-        """The program that was asked for, or the first that is there; nextpnr-xilinx where none is."""
-        there = (name for name in TOOLS if self._found(name))
-        return self.place_and_route or next(there, TOOLS[0])
+    def place_and_route_tool(self) -> tuple[str, Tool]:
+        """The path of the program that was asked for, or of the first that is there, and which one it is.
+
+        A file's name does not tell: in openXC7's packages since autumn 2026 nextpnr-xilinx is himbaechel.
+        """
+        there = [(path, _kind(path)) for name in TOOLS if (path := self._found(name))]
+        for path, kind in there:
+            if kind and kind == (self.place_and_route or kind):
+                return str(Path(path).absolute()), kind
+        if there:
+            found = ", ".join(f"{path} ({kind or 'does not run'})" for path, kind in there)
+            raise ToolError(
+                f"place_and_route of [openxc7]: no {self.place_and_route or TOOLS[0]} is there, but {found}; "
+                f"set {_setting(self.place_and_route or TOOLS[0])} to its path"
+            )
+        wanted = self.place_and_route or TOOLS[0]
+        return self.tool(wanted), wanted
 
     def margin_of(self, tool: Tool) -> float:
         """What every path must leave of the period where `tool` has timed it."""
@@ -106,14 +120,29 @@ class OpenXC7(BaseModel):
 
     def family(self) -> Path:
         """prjxray's folder of the chip's family."""
-        how = "PRJXRAY_DB_DIR of the openXC7 shell holds zynq7"
-        return _existing("database", self.database, how)
+        how = "prjxray-db/zynq7 is in openXC7's package, below share/nextpnr/external"
+        beside = (
+            Path(path).resolve().parent.parent
+            for name in (*TOOLS, "fasm2frames")
+            if (path := self._found(name))
+        )
+        known = (place / "share/nextpnr/external/prjxray-db/zynq7" for place in beside)
+        return _existing("database", self.database or next(filter(Path.is_dir, known), None), how)
 
     def part(self, part: str) -> Path:
         """prjxray's description of `part`."""
         return _existing(
             "part_file", self.part_file or self.family() / part / "part.yaml", "it is in prjxray-db"
         )
+
+
+def _kind(path: str) -> Tool | None:
+    """Which program it is, by its options; None for one that cannot run."""
+    try:
+        shown = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return "nextpnr-himbaechel" if "--vopt" in shown.stdout + shown.stderr else "nextpnr-xilinx"
 
 
 def _setting(tool: str) -> str:

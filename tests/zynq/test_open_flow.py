@@ -275,8 +275,8 @@ def test_a_path_whose_nets_have_no_names() -> None:
     )
     found = CriticalPath.of(Clock("clk", 50, 100, path), netlist)
     assert str(found) == (
-        "longest path from mover.pack.q to Conv_1.tile (its clock enable): 0.4 ns logic, 3.7 ns routing, 3 of "
-        "them on a wire between mover.pack.q and Conv_1.tile (its clock enable), fan-out 0"
+        "longest path from mover.pack.q to Conv_1.tile (its clock enable): 0.4 ns logic, 3.7 ns routing, 3 "
+        "of them on a wire between mover.pack.q and Conv_1.tile (its clock enable), fan-out 0"
     )
     added = CriticalPath.of(Clock("clk", 50, 100, (*path[:2], Hop("wire", 9, "$added"), path[-1])), netlist)
     assert added and added.fanout is None and "fan-out" not in str(added)
