@@ -6,26 +6,33 @@ before it. Logs go beside the steps, since they hold times and differ from run t
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
 from bnn2fpga.boards.board import Board
 from bnn2fpga.build.critical_path import CriticalPath
+from bnn2fpga.build.seeds import FOLDER as SEEDS
+from bnn2fpga.build.seeds import Placed, Request, best_of_seeds
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
+from bnn2fpga.planning.pool import Pool, open_pool
 from bnn2fpga.tools.netlist import Netlist
 from bnn2fpga.tools.nextpnr import Routing
-from bnn2fpga.tools.nextpnr import route as place_and_route
 from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
+MEMORY = 2_500_000_000
+"""Bytes that place and route of a full xc7z020 may need."""
 CLEAN_LUTS = "techmap -map {luts}; opt_lut_ins; techmap -map +/xilinx/lut_map.v -D LUT_WIDTH=6; clean"
 """Makes LUTs that nextpnr takes, by the map LUTS."""
 
@@ -56,21 +63,56 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
     return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
 
 
-def route(design: Design, folder: Path, tools: OpenXC7) -> None:
+def route(
+    design: Design,
+    folder: Path,
+    tools: OpenXC7,
+    on_placed: Callable[[Placed], None] = lambda placed: None,
+) -> None:
     """The routed design (FASM), its speed and use of the chip, whatever clock it reaches."""
     target = _target(design)
     netlist = needed(folder, "synthesis") / NETLIST
     fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr.log"
-    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools, tools.seed)
+    _, tool = tools.place_and_route_tool()
+    tools.chip_database(tool, target.part)
+    enough = target.clock_mhz * (1 + tools.margin_of(tool))
+    with _places(tools) as pool:
+        stop = None if tools.scheduler else threading.Event()
+        request = Request(
+            gzip.compress(netlist.read_bytes(), 1, mtime=0), target.part, target.clock_mhz, tools, stop
+        )
+        result = best_of_seeds(request, enough, pool, folder.parent / SEEDS, fasm, log, on_placed)
     path = CriticalPath.of(result.slowest, Netlist.read(netlist, TOP))
     facts = result.as_dict() | {"critical_path": path and path.as_dict() | {"words": str(path)}}
     (folder / "route.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> None:
+@contextmanager
+def _places(tools: OpenXC7) -> Iterator[Pool]:
+    """Where seeds are placed and routed: one here, or several at a time."""
+    if not tools.effort:
+        with open_pool(1) as pool:
+            yield pool
+        return
+    with open_pool(
+        None if tools.scheduler else tools.jobs or _at_once(), tools.scheduler, threads=True
+    ) as pool:
+        yield pool
+
+
+def _at_once() -> int:
+    """How many seeds the cores and the memory of this machine allow."""
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    return max(1, min(CPU_COUNT, MEMORY_LIMIT // MEMORY))
+
+
+def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> int:
     """The bitstream, and beside it the register map that a driver needs, with the clock that was reached.
 
     It is the one asked for or a slower one of `clocks_mhz`; a BuildError where `tools` allows no slower one.
+    Gives the seed of the routing.
     """
     target = _target(design)
     facts = json.loads((needed(folder, "route") / "route.json").read_text())
@@ -90,6 +132,7 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
     (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
     timing = {"clock_mhz": clock, "margin": margin, "untimed": UNTIMED[routed.tool]}
     (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
+    return routed.seed
 
 
 def check_part(board: Board) -> None:

@@ -95,6 +95,13 @@ def build(
         Tool | None,
         typer.Option("--place-and-route", help="With openxc7: the program; the one that is found if absent."),
     ] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(min=0, help="With openxc7: minutes to try further seeds of place and route for."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Of a Dask cluster for these seeds: tcp://host:port.")
+    ] = None,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
@@ -129,11 +136,11 @@ def build(
         strict = {"strict_clock": True}
         tools = {"openxc7": config.openxc7.model_copy(update=strict)}
         config = config.model_copy(update=tools | {"vivado": config.vivado.model_copy(update=strict)})
-    asked = {"place_and_route": place_and_route}
+    asked = {"place_and_route": place_and_route, "effort": effort, "scheduler": scheduler}
     given_tools = {name: value for name, value in asked.items() if value is not None}
     config = config.model_copy(update={"openxc7": config.openxc7.model_copy(update=given_tools)})
     with BuildProgress(out) as progress:
-        made = Build.of(config, progress.level)
+        made = Build.of(config, progress.level, progress.placed)
         folders = run_flow(output, made.steps(), to, progress.step)
     if "report" in folders:
         _summarize(made, output, folders)

@@ -12,6 +12,7 @@ chip, so MARGINS asks more of the former.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,11 +126,20 @@ class Routing:
 
 
 def route(
-    netlist: Path, part: str, clock_mhz: float, fasm: Path, log: Path, tools: OpenXC7, seed: int
+    netlist: Path,
+    part: str,
+    clock_mhz: float,
+    fasm: Path,
+    log: Path,
+    tools: OpenXC7,
+    seed: int,
+    seconds: float | None = None,
+    stop: threading.Event | None = None,
 ) -> Routing:
     """Places and routes `netlist` (yosys' JSON) for `part` into `fasm`, in its folder.
 
-    A clock that is too slow is no failure here, so that what was routed is kept; see `Routing.clock`.
+    A clock that is too slow is no failure here, so that what was routed is kept; see `Routing.clock`. Raises
+    NotFinishedError after `seconds` or when `stop` is set.
     """
     program, tool = tools.place_and_route_tool()
     # no pin to place and one clock, to which --freq applies; the tools want the file all the same
@@ -142,7 +152,7 @@ def route(
     else:
         command += ["--device", part, "--placer", "heap", "-o", f"xdc={constraints}", "-o", f"fasm={fasm}"]
     command += ["--json", netlist, "--router", "router2", "--freq", f"{clock_mhz:g}", "--seed", str(seed)]
-    text = call([*command, "--timing-allow-fail"], fasm.parent, log)
+    text = call([*command, "--timing-allow-fail"], fasm.parent, log, seconds=seconds, stop=stop)
     constraints.unlink()
     result = Routing.read(text, tool, seed)
     if not result.clocks:

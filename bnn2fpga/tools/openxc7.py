@@ -19,6 +19,8 @@ INSTALL = "nix develop github:openxc7/toolchain-nix"
 """Opens a shell that has all the tools; from the README of github.com/openXC7/toolchain-nix."""
 
 
+HOW = {"effort", "jobs", "scheduler"}
+"""Settings that change no result of one seed."""
 MARGINS: dict[Tool, float] = {"nextpnr-xilinx": 0.05, "nextpnr-himbaechel": 0.3}
 """What every path leaves of the period: neither tool times all cells, see UNTIMED.
 
@@ -38,7 +40,11 @@ class OpenXC7(BaseModel):
     `place_and_route` is the program that does it; whichever is found if absent. `chipdb` is nextpnr-xilinx's
     database of the chip, `himbaechel_chipdb` the other's, which knows where its own lies. `database` is
     prjxray's folder of the family (…/zynq7), beside the tools if absent, `part_file` its part.yaml,
-    `database`/`part`/part.yaml if absent. `seed` is that of the placer.
+    `database`/`part`/part.yaml if absent.
+
+    `seed` is that of the placer. With `effort`, in minutes, seeds from that one on are tried for so long and
+    the best is kept; `jobs` of them at a time here, as many as cores and memory allow if absent, or on the
+    Dask cluster of `scheduler` (tcp://host:port), whose machines need the tools at the same places.
 
     The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
     one. `margin` is the part of the period that every path leaves, MARGINS if absent. With `strict_clock` a
@@ -60,6 +66,9 @@ class OpenXC7(BaseModel):
     seed: int = Field(default=1, ge=0)
     margin: float | None = Field(default=None, ge=0, lt=1)
     strict_clock: bool = False
+    effort: float = Field(default=0, ge=0)
+    jobs: int | None = Field(default=None, ge=1)
+    scheduler: str | None = None
 
     def tool(self, name: str) -> str:
         """The path of a tool; a ToolError says how to get it."""
