@@ -89,5 +89,5 @@ def _text(content: mmap.mmap, at: int, unit: int) -> str:
     start = _reference(content, at, unit)
     if start is None or not 0 <= start < len(content):
         return ""
-    name = content[start : start + _LONGEST_NAME].partition(b"\0")[0]
-    return name.decode("ascii") if name.isascii() and name.decode("ascii").isprintable() else ""
+    name, end, _ = content[start : start + _LONGEST_NAME].partition(b"\0")
+    return name.decode("ascii") if end and name.isascii() and name.decode("ascii").isprintable() else ""

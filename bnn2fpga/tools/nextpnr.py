@@ -152,7 +152,14 @@ def route(
     else:
         command += ["--device", part, "--placer", "heap", "-o", f"xdc={constraints}", "-o", f"fasm={fasm}"]
     command += ["--json", netlist, "--router", "router2", "--freq", f"{clock_mhz:g}", "--seed", str(seed)]
-    text = call([*command, "--timing-allow-fail"], fasm.parent, log, seconds=seconds, stop=stop)
+    try:
+        text = call([*command, "--timing-allow-fail"], fasm.parent, log, seconds=seconds, stop=stop)
+    except ToolError as error:
+        if database is None and re.search(r"chipdb|share/", str(error)):
+            raise ToolError(
+                f"{program} has no database of its own; set himbaechel_chipdb in [openxc7] ({error})"
+            ) from error
+        raise
     constraints.unlink()
     result = Routing.read(text, tool, seed)
     if not result.clocks:
