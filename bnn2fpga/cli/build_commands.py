@@ -107,7 +107,7 @@ def build(
 
     With --flow vivado also a bitstream, by Vitis HLS and Vivado, which must be on PATH; with --source rtl by
     Vivado alone. With --flow openxc7 one without a vendor's tools; the table openxc7 of a build.toml says
-    where their databases lie.
+    where they lie, if not on PATH.
 
     A build that was stopped goes on where it was; unchanged steps are not run again. Options that are given
     beside a build.toml replace what it says.

@@ -15,10 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bnn2fpga.errors import ToolError
 from bnn2fpga.tools.chip_database import TOOLS, Tool, check_database
 
-INSTALL = "nix develop github:openxc7/toolchain-nix"
-"""Opens a shell that has all the tools; from the README of github.com/openXC7/toolchain-nix."""
-
-
+INSTALL = "unpack a release of github.com/cavearr/toolchain-openxc7-releases, its bin/ on PATH"
+"""openXC7's dated packages: programs for Linux, macOS and Windows, databases of all Zynq-7000 chips."""
 HOW = {"effort", "jobs", "scheduler"}
 """Settings that change no result of one seed."""
 MARGINS: dict[Tool, float] = {"nextpnr-xilinx": 0.05, "nextpnr-himbaechel": 0.3}

@@ -208,6 +208,30 @@ def test_a_bitstream(bench: Bench) -> None:
     assert (bench.folder / "out/nextpnr.log").read_text() == LOG
 
 
+HIMBAECHEL = """[ "$1" != --help ] || { echo "  -o [ --vopt ] arg"; exit; }
+case "$*" in *--xdc*|*--chipdb*) exit 9;; esac
+cat "$(dirname "$0")/log"
+while [ $# -gt 1 ]; do
+    case $1$2 in -ofasm=*) echo routed > "${2#fasm=}";; --device*) [ "$2" = xc7z020clg400-1 ] || exit 8;; esac
+    shift
+done
+"""
+
+
+def test_a_package_of_openxc7(bench: Bench) -> None:
+    """Its nextpnr-xilinx is himbaechel, with a database of its own; prjxray's lies beside. No table is needed."""
+    bench.tool("nextpnr-xilinx", HIMBAECHEL)
+    with pytest.raises(ToolError, match=r"database is not set in the table \[openxc7\] of build.toml"):
+        bench.build(OpenXC7())
+    database = bench.folder / "share/nextpnr/external/prjxray-db/zynq7"
+    (database / PART).mkdir(parents=True)
+    (database / PART / "part.yaml").write_text("")
+    steps = bench.build(OpenXC7(), clocks=(50, 83.3, 83.6))  # 83.49 and 30 % more is 108.54
+    timing = json.loads((steps["bitstream"] / "timing.json").read_text())
+    assert timing["clock_mhz"] == 83.3 and timing["margin"] == 0.3 and "placeholders" in timing["untimed"]
+    assert json.loads((steps["route"] / "route.json").read_text())["tool"] == "nextpnr-himbaechel"
+
+
 def test_logs_of_nextpnr_xilinx() -> None:
     """Without the column of kinds, with budgets, spaces for a longer name, two clocks, and hidden nets."""
     log = (
