@@ -76,6 +76,7 @@ def route(
     fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr.log"
     _, tool = tools.place_and_route_tool()
     tools.chip_database(tool, target.part)
+    tools.part(target.part)  # for the next step, which would tell of it late
     enough = target.clock_mhz * (1 + tools.margin_of(tool))
     with _places(tools) as pool:
         stop = None if tools.scheduler else threading.Event()

@@ -219,7 +219,7 @@ done
 
 
 def test_a_package_of_openxc7(bench: Bench) -> None:
-    """Its nextpnr-xilinx is himbaechel, with a database of its own; prjxray's lies beside. No table is needed."""
+    """Its nextpnr-xilinx is himbaechel, with a database of its own; prjxray's lies beside: without a table."""
     bench.tool("nextpnr-xilinx", HIMBAECHEL)
     with pytest.raises(ToolError, match=r"database is not set in the table \[openxc7\] of build.toml"):
         bench.build(OpenXC7())
