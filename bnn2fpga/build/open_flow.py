@@ -84,8 +84,12 @@ def route(
             gzip.compress(netlist.read_bytes(), 1, mtime=0), target.part, target.clock_mhz, tools, stop
         )
         result = best_of_seeds(request, enough, pool, folder.parent / SEEDS, fasm, log, on_placed)
-    path = CriticalPath.of(result.slowest, Netlist.read(netlist, TOP))
-    facts = result.as_dict() | {"critical_path": path and path.as_dict() | {"words": str(path)}}
+    read = Netlist.read(netlist, TOP)
+    path = CriticalPath.of(result.slowest, read)
+    facts = result.as_dict() | {
+        "critical_path": path and path.as_dict() | {"words": str(path)},
+        "block_ram_into_logic": read.into_logic("RAMB"),
+    }
     (folder / "route.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -132,7 +136,10 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
     write_bitstream(fasm, target.part, folder / f"{design.name}.bit", log, tools)
     registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
     (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
-    timing = {"clock_mhz": clock, "margin": margin, "untimed": UNTIMED[routed.tool]}
+    untimed = UNTIMED[routed.tool]
+    if routed.tool == "nextpnr-xilinx":
+        untimed += f", of which {facts['block_ram_into_logic'] or 'no'} outputs go to logic before a register"
+    timing = {"clock_mhz": clock, "margin": margin, "untimed": untimed}
     (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
     return routed.seed
 

@@ -56,6 +56,26 @@ class Netlist:
         bits = (bit for port in outputs for bit in facts["connections"][port])
         return next((bit for bit in bits if isinstance(bit, int)), None)
 
+    def into_logic(self, kind: str) -> int:
+        """How many bits that cells of a kind (RAMB…) drive go to LUTs or carry chains, not to registers."""
+        logic = {
+            bit
+            for facts in self.cells.values()
+            if facts["type"].startswith(("LUT", "INV", "CARRY", "MUXF"))
+            for port, bits in facts["connections"].items()
+            if facts["port_directions"][port] == "input"
+            for bit in bits
+        }
+        driven = (
+            bit
+            for facts in self.cells.values()
+            if facts["type"].startswith(kind)
+            for port, bits in facts["connections"].items()
+            if facts["port_directions"][port] == "output"
+            for bit in bits
+        )
+        return sum(bit in logic for bit in driven)
+
     @cached_property
     def _names(self) -> dict[int, str]:
         found: dict[int, str] = {}

@@ -22,12 +22,13 @@ HOW = {"effort", "jobs", "scheduler"}
 MARGINS: dict[Tool, float] = {"nextpnr-xilinx": 0.05, "nextpnr-himbaechel": 0.3}
 """What every path leaves of the period: neither tool times all cells, see UNTIMED.
 
-Of one and the same placement nextpnr-himbaechel says 121 MHz where nextpnr-xilinx says 100.
+Of one and the same placement nextpnr-himbaechel says 121 MHz where nextpnr-xilinx says 100, although its
+flip-flops are slower; the wires differ. No chip has decided yet which is right.
 """
 UNTIMED: dict[Tool, str] = {
-    "nextpnr-xilinx": "it has no delays of block RAM and of the processing system's ports",
-    "nextpnr-himbaechel": "its delays of LUTs and flip-flops are placeholders, and it has none of the "
-    "processing system's ports",
+    "nextpnr-xilinx": "it has no delays of the processing system's ports and of block RAM",
+    "nextpnr-himbaechel": "it has no delays of the processing system's ports, one for all LUTs and flip-flops, "
+    "and its wires are faster than nextpnr-xilinx'",
 }
 """Why a margin is left, in words."""
 
