@@ -27,8 +27,8 @@ flip-flops are slower; the wires differ. No chip has decided yet which is right.
 """
 UNTIMED: dict[Tool, str] = {
     "nextpnr-xilinx": "it has no delays of the processing system's ports and of block RAM",
-    "nextpnr-himbaechel": "it has no delays of the processing system's ports, one for all LUTs and flip-flops, "
-    "and its wires are faster than nextpnr-xilinx'",
+    "nextpnr-himbaechel": "it has no delays of the processing system's ports, one for all LUTs and one "
+    "for all flip-flops, and its wires are faster than nextpnr-xilinx'",
 }
 """Why a margin is left, in words."""
 
