@@ -114,11 +114,11 @@ def _at_once() -> int:
     return max(1, min(CPU_COUNT, MEMORY_LIMIT // MEMORY))
 
 
-def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> int:
+def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> Routing:
     """The bitstream, and beside it the register map that a driver needs, with the clock that was reached.
 
     It is the one asked for or a slower one of `clocks_mhz`; a BuildError where `tools` allows no slower one.
-    Gives the seed of the routing.
+    Gives what it was made of.
     """
     target = _target(design)
     facts = json.loads((needed(folder, "route") / "route.json").read_text())
@@ -141,7 +141,7 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
         untimed += f", of which {facts['block_ram_into_logic'] or 'no'} outputs go to logic before a register"
     timing = {"clock_mhz": clock, "margin": margin, "untimed": untimed}
     (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
-    return routed.seed
+    return routed
 
 
 def check_part(board: Board) -> None:

@@ -130,6 +130,8 @@ def best_of_seeds(
                 tried.add(seed.number)
                 if outcome.routing:
                     best = store.put(outcome.routing, outcome, best)
+                    if request.stop and best.slowest.fmax_mhz >= enough_mhz:
+                        request.stop.set()  # nobody wants the others any more
                 elif outcome.error:
                     errors.append(outcome)
                 spent = before + time.monotonic() - begin

@@ -165,9 +165,10 @@ class Build:
     def bitstream(self, folder: Path) -> None:
         """The bitstream, its register map, and the configuration that repeats this build."""
         clocks = self.pipeline.board.clocks_mhz
-        seed = open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
+        routed = open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
         # with the seed that was best there is no other to try
-        tools = self.config.openxc7.model_copy(update={"seed": seed, "effort": 0})
+        found = {"place_and_route": routed.tool, "seed": routed.seed, "effort": 0}
+        tools = self.config.openxc7.model_copy(update=found)
         repeated = self.config.model_copy(update={"openxc7": tools})
         (folder / "build.toml").write_text(repeated.to_toml(whole=True))
 

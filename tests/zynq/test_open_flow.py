@@ -483,6 +483,8 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     assert "The board runs it at 100 MHz" in Path("out/11-report/report.md").read_text()
     for name in ("n_small.bit", "registers.json"):
         assert deployed.path(name).read_bytes() == Path("out/10-bitstream", name).read_bytes()
+    kept = Path("out/10-bitstream/build.toml").read_text()
+    assert 'place_and_route = "nextpnr-xilinx"' in kept and "seed = 1\n" in kept and "effort = 0" in kept
     assert run("build", "out/10-bitstream/build.toml", "-o", "again")[0] == 0
     assert len(list(Path("again/10-bitstream").glob("*.bit"))) == 1
     assert run("build", model, "-o", "sim", "--flow", "sim")[0] == 0

@@ -86,11 +86,10 @@ def test_one_seed_without_effort(bench: Bench) -> None:
     assert bench.run(seed=2).seed == 2 and bench.tried == [2], "what is there is not computed again"
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_enough_ends_the_search(workers: int, bench: Bench) -> None:
-    found = bench.run(workers, enough=95, effort=10)
+def test_enough_ends_the_search(bench: Bench) -> None:
+    found = bench.run(enough=95, effort=10)
     assert (found.seed, found.slowest.fmax_mhz) == (4, 98)
-    assert sorted(bench.tried) == [1, 2, 3, 4] and bench.fasm.read_text() == "features of 4\n"
+    assert bench.tried == [1, 2, 3, 4] and bench.fasm.read_text() == "features of 4\n"
     assert "98.00 MHz" in (bench.folder / "log").read_text()
     assert [placed.best_mhz for placed in bench.said] == sorted(placed.best_mhz for placed in bench.said)
     assert bench.said[-1].best_seed == 4 and bench.said[-1].budget == 600
@@ -99,6 +98,13 @@ def test_enough_ends_the_search(workers: int, bench: Bench) -> None:
     bench.fasm.unlink()
     assert bench.run(seed=4).seed == 4 and bench.fasm.read_text() == "features of 4\n"
     assert bench.run(seed=4, effort=0.01, enough=50).seed == 4 and len(bench.tried) == 4
+
+
+def test_enough_ends_the_others(bench: Bench) -> None:
+    (bench.folder / "wait-2").touch()
+    begin = time.monotonic()
+    assert bench.run(2, enough=80, effort=10).seed == 1
+    assert time.monotonic() - begin < 20
 
 
 def test_the_time_is_over(bench: Bench) -> None:
