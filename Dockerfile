@@ -1,33 +1,32 @@
 # bnn2fpga with g++, yosys, and openXC7's place and route for the xc7z020. AMD's tools stay on the host and are
 # mounted when they are wanted; README.md has the commands.
 
-# ---- openXC7: built by its own flake; only what runs, and the database of one chip, go into the image
-FROM nixos/nix:2.28.3 AS openxc7
-# a commit, as github:openXC7/toolchain-nix/COMMIT, makes the image reproducible
-ARG OPENXC7=github:openXC7/toolchain-nix
-ARG CHIP=xc7z020clg400
-SHELL ["/nix/var/nix/profiles/default/bin/bash", "-o", "pipefail", "-c"]
-# hadolint sees no pipefail in a bash at that place
-# hadolint ignore=DL4006
-RUN echo 'experimental-features = nix-command flakes' >> /etc/nix/nix.conf \
-    && mkdir -p /made /openxc7/bin /closure \
-    && for package in nextpnr-xilinx prjxray nextpnr-xilinx-chipdb.zynq7; do \
-        nix build "$OPENXC7#packages.x86_64-linux.$package" --out-link "/made/$package" || exit 1; \
-    done \
-    && nix develop "$OPENXC7" --command printenv PYTHONPATH | tr ':' '\n' | grep '^/nix' > /made/pythonpath
-# nextpnr-xilinx holds the databases of all families: of its folder only bin/ is kept
-# hadolint ignore=DL4006
-RUN nextpnr=$(realpath /made/nextpnr-xilinx) prjxray=$(realpath /made/prjxray) \
-    && cut -d / -f 1-4 /made/pythonpath | xargs nix-store -qR "$nextpnr" "$prjxray" | sort -u > /made/closure \
-    && mkdir -p "/closure$nextpnr" \
-    && grep -vx "$nextpnr" /made/closure | xargs cp -a -t /closure/nix/store \
-    && cp -a "$nextpnr/bin" "/closure$nextpnr/" \
-    && cp -L "/made/nextpnr-xilinx-chipdb.zynq7/$CHIP.bin" /openxc7/ \
-    && cp -rL "$nextpnr/share/nextpnr/external/prjxray-db/zynq7" /openxc7/zynq7 \
-    && ln -s "$nextpnr/bin/nextpnr-xilinx" "$prjxray/bin/xc7frames2bit" /openxc7/bin/ \
-    && printf '#!/bin/sh\nPYTHONPATH=%s exec %s "$@"\n' "$(paste -s -d : /made/pythonpath)" \
-        "$prjxray/bin/fasm2frames" > /openxc7/bin/fasm2frames \
-    && chmod 755 /openxc7/bin/fasm2frames
+# ---- openXC7: a dated package; only what is for the boards' chips goes into the image
+FROM debian:bookworm-slim AS openxc7
+# a date, as 2026-09-30, makes the image reproducible; otherwise the newest stable release
+ARG OPENXC7=latest
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+WORKDIR /download
+# Debian's servers keep no old versions, so none are pinned
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates curl \
+    && rm -rf /var/lib/apt/lists/* \
+    && from=https://github.com/cavearr/toolchain-openxc7-releases/releases \
+    && if [ "$OPENXC7" = latest ]; then \
+        tag=$(basename "$(curl -fsSLo /dev/null -w '%{url_effective}' "$from/latest")"); \
+    else \
+        tag=$OPENXC7; \
+    fi \
+    && file="openxc7-toolchain-linux-x86-64-${tag//-/}.tgz" \
+    && curl -fsSL -O "$from/download/$tag/$file" -O "$from/download/$tag/SHA256SUMS" \
+    && sha256sum -c --ignore-missing SHA256SUMS \
+    && mkdir /openxc7 \
+    && tar xzf "$file" -C /openxc7 \
+    && rm "$file" \
+    && find /openxc7/share/nextpnr/himbaechel/xilinx -name 'chipdb-*.bin' ! -name 'chipdb-xc7z0[12]0.bin' -delete \
+    && find /openxc7/share/nextpnr/external/prjxray-db -mindepth 1 -maxdepth 1 -type d ! -name zynq7 \
+        -exec rm -r {} +
 
 # ---- the package and its Python packages, in an environment of their own
 FROM python:3.11-slim-bookworm AS package
@@ -56,7 +55,6 @@ RUN apt-get update \
     && locale-gen \
     && useradd --create-home --uid 1000 user
 ENV LANG=en_US.UTF-8 LC_ALL=en_US.UTF-8 PATH=/opt/bnn2fpga/bin:/openxc7/bin:$PATH
-COPY --from=openxc7 /closure/nix /nix
 COPY --from=openxc7 /openxc7 /openxc7
 COPY --from=package /opt/bnn2fpga /opt/bnn2fpga
 COPY bnn2fpga/cli/entry.sh /usr/local/bin/entry

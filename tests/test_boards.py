@@ -47,10 +47,23 @@ def test_pynq_z2_holds_what_the_data_sheet_says() -> None:
     assert board.default_clock_mhz == 100
 
 
-def test_pynq_z2_clocks_are_the_pll_over_an_integer() -> None:
-    for clock in load_board("pynq-z2").clocks_mhz:
-        divisor = round(1000 / clock)
-        assert clock == pytest.approx(1000 / divisor, abs=1e-6)
+def test_pynq_z2_clocks_are_the_pll_over_every_integer() -> None:
+    """From 20 to 200 MHz, where the counters of the processing system leave out none."""
+    clocks = load_board("pynq-z2").clocks_mhz
+    assert [round(1000 / clock) for clock in clocks] == list(range(50, 4, -1))
+    assert all(clock == pytest.approx(1000 / round(1000 / clock), abs=1e-6) for clock in clocks)
+    made = {one * other for one in range(1, 64) for other in range(1, 64)}
+    assert made.issuperset(range(5, 51))
+
+
+def test_clocks_that_are_listed_are_all(tmp_path: Path) -> None:
+    assert load_board(written(tmp_path, GOOD + "pll_mhz = 1000\n")).clocks_mhz == (50, 100)
+    text = GOOD.replace("clocks_mhz = [50, 100]", "pll_mhz = 900")
+    assert load_board(written(tmp_path, text)).clocks_mhz[-2:] == (150, 180)
+    text = GOOD.replace("clocks_mhz = [50, 100]", 'pll_mhz = "x"')
+    assert "clocks_mhz: is missing; pll_mhz: input should be a valid number" in refusal(
+        written(tmp_path, text)
+    )
 
 
 @pytest.mark.parametrize("name", ["pynq-z1", "arty-z7-20", "zybo-z7-20"])
@@ -116,13 +129,21 @@ def test_clock_within_a_percent_is_taken(wanted: float | None, given: float) -> 
     assert load_board("pynq-z2").clock(wanted) == given
 
 
-@pytest.mark.parametrize("wanted", [150.0, 0.0, -100.0, float("nan"), float("inf")])
-def test_other_clocks_are_refused(wanted: float) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [
+        (150.0, " (near it: 142.857, 166.667)"),
+        (0.0, " (near it: 20)"),
+        (-100.0, " (near it: 20)"),
+        (float("nan"), ""),
+        (float("inf"), " (near it: 200)"),
+    ],
+)
+def test_other_clocks_are_refused(wanted: float, near: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_board("pynq-z2").clock(wanted)
     assert str(caught.value) == (
-        f"board pynq-z2 cannot make a clock of {wanted:g} MHz; legal: 50, 62.5, 76.9231, 83.3333, 100, "
-        "111.111, 125, 142.857, 166.667, 200"
+        f"board pynq-z2 cannot make a clock of {wanted:g} MHz; legal: 1000 MHz over an integer, 5 to 50{near}"
     )
 
 

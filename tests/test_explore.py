@@ -27,7 +27,8 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.planning.exploration.explore import Progress, Space, explore
 from bnn2fpga.planning.exploration.points import Point, Result, Task, evaluate, front
-from bnn2fpga.planning.exploration.workers import Evaluate, _evaluate, _pack, open_pool
+from bnn2fpga.planning.exploration.workers import Evaluate, _evaluate, bare, open_evaluation
+from bnn2fpga.planning.pool import pack, work
 from tests.conftest import Run
 from tests.kernels.designs import conv_net
 from tests.models import small_onnx
@@ -54,7 +55,7 @@ def smaller_board(folder: Path) -> Path:
 
 def here(design: Design, space: Space, folder: Path) -> dict[str, bytes]:
     """What an exploration in one process leaves."""
-    with open_pool(1) as pool:
+    with open_evaluation(1) as pool:
         explore(design, space, folder, pool)
     return tree(folder)
 
@@ -113,7 +114,7 @@ def test_front_is_the_undominated_points(points: list[Point], shuffle: random.Ra
 @pytest.mark.slow
 def test_default_space_goes_from_the_smallest_folding_to_the_fastest(tmp_path: Path) -> None:
     design = conv_net()
-    with open_pool(1) as pool:
+    with open_evaluation(1) as pool:
         best, refused = explore(design, Space.of(["pynq-z2"]), tmp_path / "out", pool)
     points = [Point(**one) for one in json.loads((tmp_path / "out/points.json").read_text())["points"]]
     fastest = evaluate(design, Task(BOARD, BOARD.default_clock_mhz))
@@ -132,7 +133,7 @@ def test_default_space_goes_from_the_smallest_folding_to_the_fastest(tmp_path: P
 def test_boards_clocks_and_rates(tmp_path: Path) -> None:
     small = smaller_board(tmp_path)
     space = Space.of(["pynq-z2", small, "pynq-z2"], [100, 142, 100.0], [20_000, 1e9])
-    with open_pool(1) as pool:
+    with open_evaluation(1) as pool:
         best, refused = explore(conv_net(), space, tmp_path / "out", pool)
     places = [(board, clock) for board in ("pynq-z2", "small") for clock in (100, 142.857)]
     assert [(one.board, round(one.clock_mhz, 3)) for one in best] == places
@@ -168,7 +169,7 @@ def test_two_workers_and_a_resumed_run_give_the_bytes_of_one_process(tmp_path: P
         if progress.part == "slower foldings" and progress.done == 5:
             raise StopRunError
 
-    with open_pool(2) as pool:
+    with open_evaluation(2) as pool:
         explore(conv_net(), space, tmp_path / "two", pool)
         with pytest.raises(StopRunError):
             explore(conv_net(), space, tmp_path / "resumed", pool, stop)
@@ -265,7 +266,7 @@ def test_killed_workers_lose_nothing(tmp_path: Path, cluster: LocalCluster, vict
 
     with Client(cluster) as client:
         client.run(hold_back, gate)
-    with open_pool(scheduler=cluster.scheduler_address) as pool:
+    with open_evaluation(scheduler=cluster.scheduler_address) as pool:
         explore(conv_net(), space, tmp_path / "two", pool, kill)
     assert len(lost) == victims
     assert all(map(any, zip(*lost.values(), strict=True))), "no task or no result was lost"
@@ -274,17 +275,18 @@ def test_killed_workers_lose_nothing(tmp_path: Path, cluster: LocalCluster, vict
 
 def test_worker_of_another_version_is_refused() -> None:
     with pytest.raises(ConfigError, match="another version of bnn2fpga"):
-        _evaluate(Task(BOARD, 100.0), conv_net(), "of another version")
+        work(Task(BOARD, 100.0), _evaluate, conv_net(), "of another version")
 
 
 def test_worker_needs_neither_torch_nor_qonnx(tmp_path: Path) -> None:
-    (tmp_path / "call").write_bytes(pickle.dumps((_pack(conv_net()), Task(BOARD, 100.0, 1000.0))))
+    (tmp_path / "call").write_bytes(pickle.dumps((pack(bare(conv_net())), Task(BOARD, 100.0, 1000.0))))
     code = (
         "import pickle, sys\n"
-        "from bnn2fpga.planning.exploration.workers import _evaluate, _unpack\n"
+        "from bnn2fpga.planning.exploration.workers import _evaluate\n"
+        "from bnn2fpga.planning.pool import unpack, work\n"
         "from bnn2fpga.files.package_data import package_digest\n"
         "packed, task = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "print(_evaluate(task, _unpack(packed), package_digest()).fps)\n"
+        "print(work(task, _evaluate, unpack(packed), package_digest()).fps)\n"
         "print([name for name in ('torch', 'qonnx', 'onnx', 'brevitas', 'finn') if name in sys.modules])\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "call")]

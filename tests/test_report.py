@@ -181,9 +181,14 @@ def test_what_tools_found_stands_beside_the_plan() -> None:
         "used": {"luts": [999, 53200], "flipflops": [7, 106400], "bram36": [2, 140], "dsps": [0, 220]},
     }
     facts["routing"] = {
+        "tool": "nextpnr-xilinx",
+        "seed": 7,
         "clocks": [{"name": "clk", "fmax_mhz": 108.54}],
         "used": {"SLICE_LUTX": [12, 106400]},
+        "critical_path": {"words": "longest path from Conv_0.tile[1] to mover.left"},
         "clock_mhz": 100,
+        "margin": 0.05,
+        "untimed": "block RAM",
         "fps": 1234.5,
     }
     found = {use.name: dict(use.later) for use in uses(facts)}
@@ -198,6 +203,10 @@ def test_what_tools_found_stands_beside_the_plan() -> None:
             "999",
             "1.250 ns",
             "108.54 MHz",
+            "by nextpnr-xilinx",
+            "seed 7",
+            "5 %",
+            "longest path from Conv_0.tile[1] to mover.left",
             "SLICE_LUTX",
             "a/C",
         ):

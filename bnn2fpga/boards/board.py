@@ -6,13 +6,25 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.files.package_data import data_folder
 
 USABLE = 0.8
 """Share of a chip's LUTs and block RAM that is planned with; place and route needs the rest."""
+
+DIVISORS = range(5, 51)
+"""Of a PLL; two counters of 6 bits make every one of them."""
 
 _Property = Annotated[str, Field(pattern=r"^(PCW|PSU)_\w+$")]
 _Setting = Annotated[str, Field(pattern=r"^[\w .()-]+$")]
@@ -35,7 +47,9 @@ class Board(BaseModel):
     """Block RAMs of 36 Kbit; each can be used as two of 18 Kbit."""
     dsps: Annotated[int, Field(ge=0)]
     clocks_mhz: Annotated[tuple[_Megahertz, ...], Strict(False), Field(min_length=1)]
-    """Every frequency that the processor can give the fabric, rising."""
+    """Every frequency that the processor can give the fabric, rising; computed where `pll_mhz` is given."""
+    pll_mhz: _Megahertz | None = None
+    """The PLL that the processor divides by an integer for the fabric's clock; DIVISORS are used."""
     default_clock_mhz: _Megahertz
     hp_port_bits: Literal[32, 64, 128]
     """Data width of one memory port between fabric and DRAM."""
@@ -53,6 +67,15 @@ class Board(BaseModel):
     def __hash__(self) -> int:
         """Of a part only, as presets are no hashable values; equal boards have equal names and parts."""
         return hash((self.name, self.part))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clocks_follow_from_the_pll(cls, facts: Any) -> Any:
+        if not isinstance(facts, dict) or "clocks_mhz" in facts:
+            return facts
+        pll: Any = facts.get("pll_mhz")
+        known = isinstance(pll, int | float) and 0 < pll < float("inf")
+        return facts | {"clocks_mhz": _divided(pll)} if known else facts
 
     @field_validator("lutram_luts")
     @classmethod
@@ -91,9 +114,13 @@ class Board(BaseModel):
         nearest = min(self.clocks_mhz, key=lambda legal: abs(legal - wanted_mhz))
         if abs(nearest - wanted_mhz) <= 0.01 * nearest:
             return nearest
-        raise ConfigError(
-            f"board {self.name} cannot make a clock of {wanted_mhz:g} MHz; legal: {_listing(self.clocks_mhz)}"
-        )
+        legal = _listing(self.clocks_mhz)
+        if self.pll_mhz and self.clocks_mhz == _divided(self.pll_mhz):
+            around = [clock for clock in self.clocks_mhz if clock < wanted_mhz][-1:]
+            around += [clock for clock in self.clocks_mhz if clock > wanted_mhz][:1]
+            near = f" (near it: {_listing(tuple(around))})" if around else ""
+            legal = f"{self.pll_mhz:g} MHz over an integer, {DIVISORS[0]} to {DIVISORS[-1]}{near}"
+        raise ConfigError(f"board {self.name} cannot make a clock of {wanted_mhz:g} MHz; legal: {legal}")
 
 
 def board_names() -> tuple[str, ...]:
@@ -140,6 +167,11 @@ def _fault(error: dict[str, Any]) -> str:
         return f"{where}: {error['ctx']['error']}"
     message: str = error["msg"]
     return f"{where}: {message[0].lower()}{message[1:]}, not {reprlib.repr(error['input'])}"
+
+
+def _divided(pll_mhz: float) -> tuple[float, ...]:
+    """The clocks that integers make of a PLL, rising."""
+    return tuple(round(pll_mhz / divisor, 6) for divisor in reversed(DIVISORS))
 
 
 def _hint(word: str, known: tuple[str, ...]) -> str:

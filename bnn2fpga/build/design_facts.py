@@ -169,8 +169,8 @@ def _implementation(read: Callable[[str, str], Any], folders: Iterable[str], fra
 
 def _routing(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, Any]:
     """What place and route found, and what the board makes of it."""
-    routed: dict[str, Any] = read("route", "route.json")
-    return routed | _reached(read, frame_cycles)
+    timing, routed = read("bitstream", "timing.json"), read("route", "route.json")
+    return {**routed, **timing, **_reached(read, frame_cycles)}
 
 
 def _reached(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr-xilinx, prjxray.
+"""From a folded design to a bitstream with open tools: RTL, yosys, nextpnr, prjxray.
 
 Each function is the action of one step of a build: it fills a fresh folder and reads those of the steps
 before it. Logs go beside the steps, since they hold times and differ from run to run.
@@ -6,24 +6,33 @@ before it. Logs go beside the steps, since they hold times and differ from run t
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
 from bnn2fpga.boards.board import Board
+from bnn2fpga.build.critical_path import CriticalPath
+from bnn2fpga.build.seeds import FOLDER as SEEDS
+from bnn2fpga.build.seeds import Placed, Request, best_of_seeds
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
-from bnn2fpga.tools.nextpnr_xilinx import Routing
-from bnn2fpga.tools.nextpnr_xilinx import route as place_and_route
-from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.planning.pool import Pool, open_pool
+from bnn2fpga.tools.netlist import Netlist
+from bnn2fpga.tools.nextpnr import Routing
+from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
+MEMORY = 2_500_000_000
+"""Bytes that place and route of a full xc7z020 may need."""
 CLEAN_LUTS = "techmap -map {luts}; opt_lut_ins; techmap -map +/xilinx/lut_map.v -D LUT_WIDTH=6; clean"
 """Makes LUTs that nextpnr takes, by the map LUTS."""
 
@@ -50,37 +59,89 @@ def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7
     """
     files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
     cleaned = CLEAN_LUTS.format(luts=f"../zynq/{LUTS}")
-    finish = f'{cleaned}; check -assert; stat; write_json "{netlist.absolute()}"'
+    # newer yosys leave buffers with floating bits, for which there is no place
+    finish = f'simplemap t:$buf; {cleaned}; check -assert; stat; write_json "{netlist.absolute()}"'
     return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
 
 
-def route(design: Design, folder: Path, tools: OpenXC7) -> None:
+def route(
+    design: Design,
+    folder: Path,
+    tools: OpenXC7,
+    on_placed: Callable[[Placed], None] = lambda placed: None,
+) -> None:
     """The routed design (FASM), its speed and use of the chip, whatever clock it reaches."""
     target = _target(design)
     netlist = needed(folder, "synthesis") / NETLIST
-    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr-xilinx.log"
-    result = place_and_route(netlist, target.part, target.clock_mhz, fasm, log, tools)
-    (folder / "route.json").write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+    fasm, log = folder / f"{design.name}.fasm", folder.parent / "nextpnr.log"
+    _, tool = tools.place_and_route_tool()
+    tools.chip_database(tool, target.part)
+    tools.part(target.part)  # for the next step, which would tell of it late
+    enough = target.clock_mhz * (1 + tools.margin_of(tool))
+    with _places(tools) as pool:
+        stop = None if tools.scheduler else threading.Event()
+        request = Request(
+            gzip.compress(netlist.read_bytes(), 1, mtime=0), target.part, target.clock_mhz, tools, stop
+        )
+        result = best_of_seeds(request, enough, pool, folder.parent / SEEDS, fasm, log, on_placed)
+    read = Netlist.read(netlist, TOP)
+    path = CriticalPath.of(result.slowest, read)
+    facts = result.as_dict() | {
+        "critical_path": path and path.as_dict() | {"words": str(path)},
+        "block_ram_into_logic": read.into_logic("RAMB"),
+    }
+    (folder / "route.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> None:
+@contextmanager
+def _places(tools: OpenXC7) -> Iterator[Pool]:
+    """Where seeds are placed and routed: one here, or several at a time."""
+    if not tools.effort:
+        with open_pool(1) as pool:
+            yield pool
+        return
+    with open_pool(
+        None if tools.scheduler else tools.jobs or _at_once(), tools.scheduler, threads=True
+    ) as pool:
+        yield pool
+
+
+def _at_once() -> int:
+    """How many seeds the cores and the memory of this machine allow."""
+    from dask.system import CPU_COUNT
+    from distributed.system import MEMORY_LIMIT
+
+    return max(1, min(CPU_COUNT, MEMORY_LIMIT // MEMORY))
+
+
+def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence[float] = ()) -> Routing:
     """The bitstream, and beside it the register map that a driver needs, with the clock that was reached.
 
     It is the one asked for or a slower one of `clocks_mhz`; a BuildError where `tools` allows no slower one.
+    Gives what it was made of.
     """
     target = _target(design)
-    routed = Routing.of(json.loads((needed(folder, "route") / "route.json").read_text()))
-    clock = routed.clock(design.name, target.clock_mhz, clocks_mhz, tools.margin)
+    facts = json.loads((needed(folder, "route") / "route.json").read_text())
+    routed = Routing.of(facts)
+    margin = tools.margin_of(routed.tool)
+    clock = routed.clock(design.name, target.clock_mhz, clocks_mhz, margin)
     if tools.strict_clock and clock < target.clock_mhz:
+        words = f"; {facts['critical_path']['words']}" if facts["critical_path"] else ""
         raise BuildError(
-            f"{design.name}: {routed.missed(target.clock_mhz, tools.margin)}; choose a slower clock, another "
-            f"seed in [openxc7], or build without strict_clock: the board then runs at {clock:g} MHz"
+            f"{design.name}: {routed.missed(target.clock_mhz, margin)}{words}; choose a slower clock, more "
+            f"seeds (--effort), or build without strict_clock: the board then runs at {clock:g} MHz"
         )
     fasm = needed(folder, "route") / f"{design.name}.fasm"
     log = folder.parent / "prjxray.log"
     write_bitstream(fasm, target.part, folder / f"{design.name}.bit", log, tools)
     registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
     (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
+    untimed = UNTIMED[routed.tool]
+    if routed.tool == "nextpnr-xilinx":
+        untimed += f", of which {facts['block_ram_into_logic'] or 'no'} outputs go to logic before a register"
+    timing = {"clock_mhz": clock, "margin": margin, "untimed": untimed}
+    (folder / "timing.json").write_text(json.dumps(timing, indent=1) + "\n")
+    return routed
 
 
 def check_part(board: Board) -> None:

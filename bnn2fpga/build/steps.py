@@ -16,6 +16,7 @@ from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.build.ladder import Ladder, Level
+from bnn2fpga.build.seeds import Placed
 from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
@@ -25,7 +26,6 @@ from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.report.report_file import REPORT
-from bnn2fpga.tools.openxc7 import OpenXC7
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
@@ -38,11 +38,17 @@ class Build:
     config: BuildConfig
     pipeline: Pipeline
     on_level: Callable[[Level], None] = lambda level: None
+    on_placed: Callable[[Placed], None] = lambda placed: None
 
     @classmethod
-    def of(cls, config: BuildConfig, on_level: Callable[[Level], None] = lambda level: None) -> Build:
+    def of(
+        cls,
+        config: BuildConfig,
+        on_level: Callable[[Level], None] = lambda level: None,
+        on_placed: Callable[[Placed], None] = lambda placed: None,
+    ) -> Build:
         """The build of `config`, nothing computed yet."""
-        return cls(config, Pipeline(config.model, config), on_level)
+        return cls(config, Pipeline(config.model, config), on_level, on_placed)
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the deployment folder; `before` are steps that make the model and the data."""
@@ -92,11 +98,16 @@ class Build:
         open_flow.check_part(self.pipeline.board)
         tools = self.config.openxc7
         # what only decides on the clock is no reason to place and route again
-        placed = tools.model_dump_json(exclude={"margin", "strict_clock"})
+        placed = tools.model_dump_json(exclude={"margin", "strict_clock", "jobs", "scheduler"})
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
-            Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + placed),
+            Step(
+                "route",
+                self._open(open_flow.route, tools, self.on_placed),
+                ("synthesis", "fold"),
+                version + placed,
+            ),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
         ]
 
@@ -142,7 +153,7 @@ class Build:
         """Whether the RTL is of the chip's own cells, for a bitstream; else any simulator reads it."""
         return self.config.flow == "openxc7" or self.config.source == "rtl"
 
-    def _open(self, action: Callable[..., None], *settings: OpenXC7) -> Callable[[Path], None]:
+    def _open(self, action: Callable[..., None], *settings: Any) -> Callable[[Path], None]:
         """`action` of the open flow, on the folded design."""
         return lambda folder: action(self.pipeline.folded, folder, *settings)
 
@@ -154,8 +165,12 @@ class Build:
     def bitstream(self, folder: Path) -> None:
         """The bitstream, its register map, and the configuration that repeats this build."""
         clocks = self.pipeline.board.clocks_mhz
-        open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
-        (folder / "build.toml").write_text(self.config.to_toml(whole=True))
+        routed = open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
+        # with the seed that was best there is no other to try
+        found = {"place_and_route": routed.tool, "seed": routed.seed, "effort": 0}
+        tools = self.config.openxc7.model_copy(update=found)
+        repeated = self.config.model_copy(update={"openxc7": tools})
+        (folder / "build.toml").write_text(repeated.to_toml(whole=True))
 
     def load(self, folder: Path) -> None:
         """The tidied model and the configuration."""
@@ -264,10 +279,12 @@ def run_build(
     to: str | None = None,
     on_step: Callable[[StepEvent], None] | None = None,
     on_level: Callable[[Level], None] = lambda level: None,
+    on_placed: Callable[[Placed], None] = lambda placed: None,
 ) -> dict[str, Path]:
     """Builds into `folder` as `bnn2fpga build` does, up to and with step `to`; gives each step's folder.
 
     A build that was stopped goes on; unchanged steps are skipped. `on_step` sees steps begin and end,
-    `on_level` every level that was compared. Raises BuildError, also where two levels differ.
+    `on_level` every level that was compared, `on_placed` every seed of place and route, where several are
+    tried. Raises BuildError, also where two levels differ.
     """
-    return run_flow(Path(folder), Build.of(config, on_level).steps(), to, on_step)
+    return run_flow(Path(folder), Build.of(config, on_level, on_placed).steps(), to, on_step)

@@ -31,6 +31,7 @@ from bnn2fpga.files.settings import read_settings
 from bnn2fpga.planning.estimate import estimate as estimate_design
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.report.report_file import REPORT, read_report
+from bnn2fpga.tools.chip_database import Tool
 
 PANEL = "Build"
 
@@ -90,12 +91,23 @@ def build(
     strict_clock: Annotated[
         bool, typer.Option("--strict-clock", help="Of RTL: refuse a clock slower than asked for.")
     ] = False,
+    place_and_route: Annotated[
+        Tool | None,
+        typer.Option("--place-and-route", help="With openxc7: the program; the one that is found if absent."),
+    ] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(min=0, help="With openxc7: minutes to try further seeds of place and route for."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Of a Dask cluster for these seeds: tcp://host:port.")
+    ] = None,
 ) -> None:
     """Builds the accelerator of MODEL: an HLS project, checked against the model, and a report.
 
     With --flow vivado also a bitstream, by Vitis HLS and Vivado, which must be on PATH; with --source rtl by
     Vivado alone. With --flow openxc7 one without a vendor's tools; the table openxc7 of a build.toml says
-    where their databases lie.
+    where they lie, if not on PATH.
 
     A build that was stopped goes on where it was; unchanged steps are not run again. Options that are given
     beside a build.toml replace what it says.
@@ -124,8 +136,11 @@ def build(
         strict = {"strict_clock": True}
         tools = {"openxc7": config.openxc7.model_copy(update=strict)}
         config = config.model_copy(update=tools | {"vivado": config.vivado.model_copy(update=strict)})
+    asked = {"place_and_route": place_and_route, "effort": effort, "scheduler": scheduler}
+    given_tools = {name: value for name, value in asked.items() if value is not None}
+    config = config.model_copy(update={"openxc7": config.openxc7.model_copy(update=given_tools)})
     with BuildProgress(out) as progress:
-        made = Build.of(config, progress.level)
+        made = Build.of(config, progress.level, progress.placed)
         folders = run_flow(output, made.steps(), to, progress.step)
     if "report" in folders:
         _summarize(made, output, folders)

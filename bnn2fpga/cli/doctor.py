@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bnn2fpga.errors import ToolError
+from bnn2fpga.tools.chip_database import TOOLS
 from bnn2fpga.tools.gcc import gcc_version, header_folder
+from bnn2fpga.tools.openxc7 import INSTALL
 from bnn2fpga.tools.packages import package_version
 
 
@@ -51,8 +53,8 @@ USES = (
     ),
     Use(
         "bitstreams with open tools",
-        (("yosys",), ("nextpnr-xilinx",), ("fasm2frames",), ("xc7frames2bit",)),
-        "install openXC7, https://github.com/openXC7",
+        (("yosys",), TOOLS, ("fasm2frames",), ("xc7frames2bit",)),
+        f"apt install yosys; for openXC7 {INSTALL}",
     ),
 )
 
@@ -85,6 +87,7 @@ def examine() -> Iterator[Finding]:
         ("vivado", "places, routes and writes bitstreams", False),
         ("yosys", "synthesizes RTL, open", False),
         ("nextpnr-xilinx", "places and routes for 7-series chips, open", False),
+        ("nextpnr-himbaechel", "so does this, without nextpnr-xilinx", False),
         ("fasm2frames", "turns that into frames, open", False),
         ("xc7frames2bit", "and those into a bitstream, open", False),
     ):

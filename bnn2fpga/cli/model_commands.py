@@ -36,7 +36,7 @@ from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.estimate import estimate as estimate_design
 from bnn2fpga.planning.exploration.explore import POINTS, Space
 from bnn2fpga.planning.exploration.explore import explore as explore_design
-from bnn2fpga.planning.exploration.workers import open_pool
+from bnn2fpga.planning.exploration.workers import open_evaluation
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 
 PANEL = "Look at a model"
@@ -189,7 +189,7 @@ def explore(
     space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
     space.first_tasks()
     lowered = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).lowered
-    with ExploreProgress(out) as progress, open_pool(workers, scheduler) as evaluate:
+    with ExploreProgress(out) as progress, open_evaluation(workers, scheduler) as evaluate:
         best, refused = explore_design(lowered, space, output, evaluate, progress.update)
     for refusal in refused:
         out.print(f"[yellow]–[/] {refusal.refusal}")

@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from bnn2fpga.build.ladder import Level
+from bnn2fpga.build.seeds import Placed
 from bnn2fpga.build.step_runner import StepEvent
 from bnn2fpga.cli.tables import level_line
 from bnn2fpga.planning.exploration.explore import Progress as Explored
@@ -59,6 +60,19 @@ class BuildProgress:
     def level(self, level: Level) -> None:
         """A level of the ladder was compared."""
         self.console.print(Text("    ") + level_line(level))
+
+    def placed(self, placed: Placed) -> None:
+        """A seed of place and route has ended; the bar is the budget."""
+        reached = "no result" if placed.fmax_mhz is None else f"{placed.fmax_mhz:g} MHz"
+        best = f"best {placed.best_mhz:g} MHz (seed {placed.best_seed})"
+        self.console.print(Text(f"    seed {placed.seed}: {reached}, {best}"))
+        if self._task is not None:
+            self._progress.update(
+                self._task,
+                total=placed.budget,
+                completed=placed.spent,
+                description=f"place and route: {best}",
+            )
 
     def epoch(self, result: Any) -> None:
         """An epoch of training has ended."""

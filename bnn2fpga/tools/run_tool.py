@@ -7,12 +7,20 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from bnn2fpga.errors import ToolError
+
+_PATIENCE = 0.2
+"""Seconds between two looks at whether a tool is to be stopped."""
+
+
+class NotFinishedError(Exception):
+    """A tool was ended, as its time was over or nobody wants its result any more."""
 
 
 def call(
@@ -23,21 +31,24 @@ def call(
     of: str = "",
     table: str = "openxc7",
     fault: re.Pattern[str] | None = None,
+    seconds: float | None = None,
+    stop: threading.Event | None = None,
 ) -> str:
     """Runs a tool in `folder`; gives what it printed, which is in `log` also if the tool fails.
 
     With `output`, standard output goes to that file instead. A ToolError carries the first line that names
     an error, or else the last one, and says `of` what. A line that matches `fault` is a failure whatever
-    the exit code. `table` is the one of build.toml that names the tool.
+    the exit code. `table` is the one of build.toml that names the tool. A tool that runs for more than
+    `seconds`, or when `stop` is set, is ended and NotFinishedError raised.
     """
     name = Path(command[0]).name
     with log.open("w+", encoding="utf-8", errors="replace") as printed:
         try:
             if output is None:
-                code = _exit_code(command, folder, printed, printed)
+                code = _exit_code(command, folder, printed, printed, seconds, stop)
             else:
                 with output.open("wb") as file:
-                    code = _exit_code(command, folder, file, printed)
+                    code = _exit_code(command, folder, file, printed, seconds, stop)
         except OSError as error:
             raise ToolError(
                 f"{command[0]}: {error.strerror or error}; check the table [{table}] of build.toml"
@@ -54,7 +65,14 @@ def call(
     return text
 
 
-def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], errors: IO[Any]) -> int:
+def _exit_code(
+    command: Sequence[str | Path],
+    folder: Path,
+    output: IO[Any],
+    errors: IO[Any],
+    seconds: float | None,
+    stop: threading.Event | None,
+) -> int:
     """Waits for a tool; what interrupts the wait ends the tool with all that it has started.
 
     Vivado is a shell script that starts a program that starts others; a signal to it would end it alone.
@@ -65,12 +83,28 @@ def _exit_code(command: Sequence[str | Path], folder: Path, output: IO[Any], err
             process = subprocess.Popen(
                 command, cwd=folder, stdout=output, stderr=errors, start_new_session=True
             )
-        return process.wait()
+        return _wait(process, seconds, stop)
     except BaseException:
         if process:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         raise
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float | None, stop: threading.Event | None) -> int:
+    """The exit code; NotFinishedError when the time is over or `stop` is set."""
+    end = time.monotonic() + seconds if seconds is not None else float("inf")
+    while stop is not None and not stop.is_set() and time.monotonic() < end:
+        try:
+            return process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            continue
+    if stop is not None:
+        raise NotFinishedError
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise NotFinishedError from None
 
 
 @contextmanager
