@@ -16,6 +16,7 @@ from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.build.ladder import Ladder, Level
+from bnn2fpga.build.prove import rungs
 from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
@@ -65,13 +66,18 @@ class Build:
         # it tells the digests of all files, those that the user gave included
         needs = (*before, *(step.name for step in steps))
         report = Step("report", self.report, needs, version + model + data)
-        made = ("load", "fold", "hls", "verify", *self._bitstream())
+        proven = ("prove",) if self._proves() else ()
+        made = ("load", "fold", "hls", "verify", *self._bitstream(), *proven)
         return [*steps, report, Step("deploy", self.deploy, made, settings + data)]
 
     def _bitstream(self) -> tuple[str, ...]:
         """The step that makes the flow's bitstream, if one does."""
         made = {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
         return ("bitstream",) if self.config.source == "rtl" else made
+
+    def _proves(self) -> bool:
+        """Whether the bitstream is read back and compared."""
+        return self.config.flow == "openxc7" and self.config.openxc7.prove
 
     def _flow_steps(self, version: str) -> list[Step]:
         """What the chosen flow does after `verify`."""
@@ -92,12 +98,16 @@ class Build:
         open_flow.check_part(self.pipeline.board)
         tools = self.config.openxc7
         # what only decides on the clock is no reason to place and route again
-        placed = tools.model_dump_json(exclude={"margin", "strict_clock"})
+        placed = tools.model_dump_json(exclude={"margin", "strict_clock", "prove"})
+        data = self.config.model_dump_json(include={"data", "divide", "frames"})
+        read_back = f"{version}{tools.database}{data}{_file_digest(self.config.data)}"
+        needs = ("bitstream", "verify", "fold", "load")
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
             Step("route", self._open(open_flow.route, tools), ("synthesis", "fold"), version + placed),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
+            *([Step("prove", self.prove, needs, read_back)] if self._proves() else []),
         ]
 
     def _vivado_steps(self, version: str) -> list[Step]:
@@ -157,6 +167,25 @@ class Build:
         open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
         (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
+    def prove(self, folder: Path) -> None:
+        """The last rungs of the ladder: the bitstream, read back; a MismatchError if it differs."""
+        made, design = needed(folder, "bitstream"), self.pipeline.folded
+        assert design.target is not None
+        levels = []
+        for level in rungs(
+            self.pipeline,
+            self._data().frames,
+            made / f"{design.name}.bit",
+            made / "registers.json",
+            design.target.part,
+            self.config.openxc7.family(),
+        ):
+            levels.append(level)
+            self.on_level(level)
+        ladder = Ladder(tuple(levels))
+        _refuse_difference(ladder)
+        _write_json(folder / "proof.json", ladder.as_dict())
+
     def load(self, folder: Path) -> None:
         """The tidied model and the configuration."""
         if self.pipeline.imported:
@@ -196,12 +225,7 @@ class Build:
             levels.append(level)
             self.on_level(level)
         ladder = Ladder(tuple(levels))
-        for level in ladder.levels:
-            if not level.ok:
-                raise MismatchError(
-                    f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
-                    f"{level.frames} frames; first at {level.difference}"
-                )
+        _refuse_difference(ladder)
         graph = None if data.labels is None else graph_outputs(self.pipeline, data.frames)
         results = {"accuracy": design_facts.accuracy(self.pipeline.folded, data, graph)}
         _write_json(folder / "ladder.json", ladder.as_dict() | results)
@@ -251,6 +275,15 @@ class Build:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _refuse_difference(ladder: Ladder) -> None:
+    for level in ladder.levels:
+        if not level.ok:
+            raise MismatchError(
+                f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
+                f"{level.frames} frames; first at {level.difference}"
+            )
 
 
 def _file_digest(path: Path | None) -> str:

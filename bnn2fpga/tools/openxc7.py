@@ -25,6 +25,9 @@ class OpenXC7(BaseModel):
     The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
     one. `margin` is the part of the period that every path leaves, as the chip's open data has no delays of
     the processing system's ports. With `strict_clock` a clock slower than asked for is an error.
+
+    With `prove`, the bitstream is read back into a netlist by what `database` says of the chip, simulated,
+    and compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +42,7 @@ class OpenXC7(BaseModel):
     seed: int = Field(default=1, ge=0)
     margin: float = Field(default=0.05, ge=0, lt=1)
     strict_clock: bool = False
+    prove: bool = True
 
     def tool(self, name: str) -> str:
         """The path of a tool; a ToolError says how to get it."""

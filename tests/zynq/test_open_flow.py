@@ -312,7 +312,7 @@ def test_from_the_command_line(bench: Bench, run: Run, tmp_path: Path) -> None:
     code, _, err = run("build", model, "-o", "out", "--flow", "openxc7")
     assert code == 3 and err.startswith("error: chipdb is not set in the table [openxc7] of build.toml")
     settings = f'model = "{model}"\nflow = "openxc7"\n[openxc7]\n'
-    settings += f'chipdb = "{bench.tools.chipdb}"\ndatabase = "{bench.tools.database}"\n'
+    settings += f'chipdb = "{bench.tools.chipdb}"\ndatabase = "{bench.tools.database}"\nprove = false\n'
     Path("build.toml").write_text(settings)
     code, out, err = run("build", "build.toml", "-o", "out")
     assert (code, err) == (0, "") and out.count("unchanged") == 8
