@@ -150,7 +150,7 @@ class Netlist:
         return {
             "tables": len(self.tables),
             "flip-flops": len(self.flipflops),
-            "bits of LUT RAM": len(self.table_memories),
+            "LUT RAM": len(self.table_memories),
             "block RAM of 18 Kbit": len(self.block_memories),
         }
 

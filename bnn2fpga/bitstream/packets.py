@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.bitstream.part import Part
-from bnn2fpga.errors import BitstreamError
+from bnn2fpga.errors import BitstreamError, ConfigError
 
 FRAME_WORDS = 101
 ECC_WORD = 50
@@ -67,16 +67,18 @@ def read_header(data: bytes, name: str) -> tuple[Header, bytes]:
     return Header(*texts), body
 
 
+def part_of(path: Path) -> str:
+    """The part that a .bit file says that it is for."""
+    return read_header(_content(path), path.name)[0].part
+
+
 def read_frames(path: Path, part: Part) -> tuple[Header, Frames]:
     """The header of a .bit file for `part`, and all frames of the chip.
 
     Raises a BitstreamError for another chip, a CRC or an error correction code that is wrong, frames that
     do not exist or are missing, and packets that are cut off.
     """
-    try:
-        header, body = read_header(path.read_bytes(), path.name)
-    except OSError as error:
-        raise BitstreamError(f"{path}: {error.strerror or error}") from error
+    header, body = read_header(_content(path), path.name)
     order = part.frame_order()
     index = {address: place for place, address in enumerate(order) if address is not None}
     found = np.zeros((len(order), FRAME_WORDS), np.uint32)
@@ -144,6 +146,13 @@ def extend_crc(crc: int, register: int, words: Words) -> int:
         crc ^= register
         crc = crc >> 5 ^ _FIVE[crc & 31]
     return crc
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
 
 
 def _writes(body: bytes, name: str) -> Iterator[tuple[int, Words]]:

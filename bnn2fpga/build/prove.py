@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bnn2fpga.bitstream.decode import decode
 from bnn2fpga.bitstream.netlist import Netlist
+from bnn2fpga.bitstream.routed import read_routed
 from bnn2fpga.build.compiler import Pipeline
 from bnn2fpga.build.ladder import Array, Level, compare_integers
 from bnn2fpga.errors import MismatchError
@@ -21,14 +23,26 @@ FEWEST, MOST = 3, 16
 """Frames of a rung, as far as there are any."""
 
 
-def rungs(
-    pipeline: Pipeline, frames: Array, bitstream: Path, registers: Path, part: str, database: Path
-) -> Iterator[Level]:
-    """The bitstream, decoded and simulated around a processing system, on the first of `frames`.
+@dataclass(frozen=True)
+class Made:
+    """What the open flow has made: nextpnr's netlist, the bitstream and the registers.json beside it."""
 
-    `registers` is the registers.json beside it; a MismatchError if the accelerator has another id or digest.
+    routed: Path
+    bitstream: Path
+    registers: Path
+
+
+def rungs(pipeline: Pipeline, frames: Array, made: Made, database: Path) -> Iterator[Level]:
+    """Both netlists, simulated around a model of the processing system on the first of `frames`.
+
+    A MismatchError if the accelerator has another id or digest than its registers.json says, or goes against
+    the protocol; a BitstreamError if the bitstream cannot be read back by prjxray's `database`.
     """
-    yield _rung("bitstream", decode(bitstream, part, database), pipeline, frames, registers)
+    target = pipeline.folded.target
+    assert target is not None
+    yield _rung("routed netlist", read_routed(made.routed), pipeline, frames, made.registers)
+    read_back = decode(made.bitstream, target.part, database)
+    yield _rung("bitstream", read_back, pipeline, frames, made.registers)
 
 
 def _rung(name: str, netlist: Netlist, pipeline: Pipeline, frames: Array, registers: Path) -> Level:

@@ -16,7 +16,7 @@ from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.build.ladder import Ladder, Level
-from bnn2fpga.build.prove import rungs
+from bnn2fpga.build.prove import Made, rungs
 from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
@@ -26,6 +26,7 @@ from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.report.report_file import REPORT
+from bnn2fpga.tools.nextpnr_xilinx import ROUTED
 from bnn2fpga.tools.openxc7 import OpenXC7
 
 CPP_OPERATIONS = 4_000_000_000
@@ -101,7 +102,7 @@ class Build:
         placed = tools.model_dump_json(exclude={"margin", "strict_clock", "prove"})
         data = self.config.model_dump_json(include={"data", "divide", "frames"})
         read_back = f"{version}{tools.database}{data}{_file_digest(self.config.data)}"
-        needs = ("bitstream", "verify", "fold", "load")
+        needs = ("bitstream", "route", "verify", "fold", "load")
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
@@ -168,18 +169,15 @@ class Build:
         (folder / "build.toml").write_text(self.config.to_toml(whole=True))
 
     def prove(self, folder: Path) -> None:
-        """The last rungs of the ladder: the bitstream, read back; a MismatchError if it differs."""
-        made, design = needed(folder, "bitstream"), self.pipeline.folded
-        assert design.target is not None
+        """The last rungs of the ladder: routed netlist and bitstream; a MismatchError if one differs."""
+        bitstream = needed(folder, "bitstream")
+        made = Made(
+            needed(folder, "route") / ROUTED,
+            bitstream / f"{self.pipeline.folded.name}.bit",
+            bitstream / "registers.json",
+        )
         levels = []
-        for level in rungs(
-            self.pipeline,
-            self._data().frames,
-            made / f"{design.name}.bit",
-            made / "registers.json",
-            design.target.part,
-            self.config.openxc7.family(),
-        ):
+        for level in rungs(self.pipeline, self._data().frames, made, self.config.openxc7.family()):
             levels.append(level)
             self.on_level(level)
         ladder = Ladder(tuple(levels))

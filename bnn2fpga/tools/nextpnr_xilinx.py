@@ -17,6 +17,8 @@ from bnn2fpga.errors import BuildError, ToolError
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.run_tool import call
 
+ROUTED = "routed.json"
+"""The netlist after routing, beside the FASM."""
 _FMAX = re.compile(r"Max frequency for clock\s+'(.+)':\s+([\d.]+) MHz \((?:PASS|FAIL) at ([\d.]+) MHz\)")
 _USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.M)
 _PATH = re.compile(r"Critical path report for clock '(.+)' \((?:pos|neg)edge -> (?:pos|neg)edge\):")
@@ -96,6 +98,7 @@ def route(netlist: Path, part: str, clock_mhz: float, fasm: Path, log: Path, too
     command: list[str | Path] = [tools.tool("nextpnr-xilinx"), "--chipdb", tools.chip(part)]
     command += ["--xdc", constraints, "--json", netlist, "--fasm", fasm, "--router", "router2"]
     command += ["--freq", f"{clock_mhz:g}", "--seed", str(tools.seed), "--timing-allow-fail"]
+    command += ["--write", folder / ROUTED]
     result = Routing.read(call(command, folder, log))
     constraints.unlink()
     if not result.clocks:
