@@ -11,18 +11,24 @@ import lzma
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.build import open_flow
 from bnn2fpga.build.config import BuildConfig
+from bnn2fpga.build.prove import Made
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.files.settings import read_settings
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
+from bnn2fpga.tools import nextpnr_xilinx
 from tests.kernels.designs import dense_net
 
 PART = "xc7z020clg400-1"
-RECORDED = Path(__file__).parent / "dense.bit.xz"
-REGISTERS = Path(__file__).parent / "registers.json"
+HERE = Path(__file__).parent
+RECORDED = HERE / "dense.bit.xz"
+ROUTED = HERE / "routed.json.xz"
+"""nextpnr's netlist, without what is not read: names of nets, places in the sources."""
+REGISTERS = HERE / "registers.json"
 """Those that the bitstream must answer with."""
 
 
@@ -31,11 +37,11 @@ def design() -> Design:
     return replace(size_fifos(dense_net((64, 48, 10))), target=Target("pynq-z2", PART, 100.0))
 
 
-def unpack(folder: Path) -> Path:
-    """The recorded bitstream, as a file in `folder`."""
-    path = folder / "dense.bit"
-    path.write_bytes(lzma.decompress(RECORDED.read_bytes()))
-    return path
+def unpack(folder: Path) -> Made:
+    """The recorded files, in `folder`."""
+    for path in (RECORDED, ROUTED):
+        (folder / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
+    return Made(folder / ROUTED.stem, folder / RECORDED.stem, REGISTERS)
 
 
 def _record(settings: Path, folder: Path) -> None:
@@ -48,9 +54,27 @@ def _record(settings: Path, folder: Path) -> None:
     open_flow.route(made, steps["route"], tools)
     open_flow.bitstream(made, steps["bitstream"], tools, clocks_mhz=(50, 75, 100))
     data = _without_paths((steps["bitstream"] / f"{made.name}.bit").read_bytes())
-    RECORDED.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    RECORDED.write_bytes(_packed(data))
+    netlist = json.loads((steps["route"] / nextpnr_xilinx.ROUTED).read_text())
+    ROUTED.write_bytes(_packed(json.dumps(_essential(netlist), separators=(",", ":")).encode()))
     registers = json.loads((steps["bitstream"] / "registers.json").read_text())
     REGISTERS.write_text(json.dumps({name: registers[name] for name in ("id", "digest")}) + "\n")
+
+
+def _packed(data: bytes) -> bytes:
+    return lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
+
+
+def _essential(netlist: dict[str, Any]) -> dict[str, Any]:
+    """The cells, by numbers, with the attributes that are read."""
+    (module,) = netlist["modules"].values()
+    for cell in module["cells"].values():
+        cell.pop("hide_name")
+        kept = cell["attributes"].items()
+        cell["attributes"] = {
+            key: value for key, value in kept if key.startswith("X_ORIG_") or key == "NEXTPNR_BEL"
+        }
+    return {"modules": {"top": {"cells": dict(enumerate(module["cells"].values()))}}}
 
 
 def _without_paths(data: bytes) -> bytes:
