@@ -19,7 +19,7 @@ from bnn2fpga.bitstream.netlist import (
 )
 from bnn2fpga.errors import BitstreamError
 
-DATA_BITS, PARITY_BITS, ADDRESS_BITS = 16384, 2048, 14
+DATA_BITS, PARITY_BITS, ROW_BITS = 16384, 2048, 256
 PROCESSOR = "PS7"
 
 
@@ -125,12 +125,18 @@ def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
 
 
 def _array(name: str, init: int, unit: int, bits: int) -> Iterator[str]:
+    """Filled row by row: simulators are slow to take pieces out of longer constants."""
+    place, row, each = f"{name}_place", f"{name}_row", ROW_BITS // unit
     yield f"    reg [{unit - 1}:0] {name} [0:{bits // unit - 1}];"
-    yield f"    localparam [{bits - 1}:0] {name}_init = {bits}'h{init:x};"
-    place = f"{name}_place"
+    yield f"    reg [{ROW_BITS - 1}:0] {row};"
     yield f"    integer {place};"
-    yield f"    initial for ({place} = 0; {place} < {bits // unit}; {place} = {place} + 1)"
-    yield f"        {name}[{place}] = {name}_init[{unit} * {place} +: {unit}];"
+    yield "    initial begin"
+    for count in range(bits // ROW_BITS):
+        value = init >> (ROW_BITS * count) & ((1 << ROW_BITS) - 1)
+        yield f"        {row} = {ROW_BITS}'h{value:x};"
+        yield f"        for ({place} = 0; {place} < {each}; {place} = {place} + 1)"
+        yield f"            {name}[{each * count} + {place}] = {row}[{unit} * {place} +: {unit}];"
+    yield "    end"
 
 
 def _data_width(width: int) -> int:

