@@ -42,3 +42,9 @@ class MismatchError(BuildError):
     """Two levels that must agree do not."""
 
     exit_code = 4
+
+
+class BitstreamError(BuildError):
+    """A bitstream cannot be read, or it holds what the chip's data does not explain."""
+
+    exit_code = 4

@@ -118,6 +118,11 @@ class StreamPort:
         }
 
 
+def register_offset(name: str) -> int:
+    """Bytes from the base to the register of this name."""
+    return 4 * [register for register, _, _ in _REGISTERS].index(name)
+
+
 def zynq_project(design: Design, digest: str) -> Project:
     """The files around the core of `design`; `digest` (hexadecimal, of the core's files) names it.
 

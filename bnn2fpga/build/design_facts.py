@@ -149,7 +149,7 @@ def gather(folders: Mapping[str, Path], files: Mapping[str, str]) -> dict[str, A
         "board": board,
         "roofline": roofline(design, estimate, board),
         "transformations": read("streamline", "transformations.json") if "streamline" in folders else [],
-        "ladder": read("verify", "ladder.json"),
+        "ladder": _ladder(read, "prove" in folders),
         "synthesis": read("synthesis", "synthesis.json") if "synthesis" in folders else None,
         "hls": read("hls-synthesis", "hls.json") if "hls-synthesis" in folders else None,
         "implementation": _implementation(read, folders, estimate["frame_cycles"]),
@@ -165,6 +165,15 @@ def _implementation(read: Callable[[str, str], Any], folders: Iterable[str], fra
         return None
     reached = _reached(read, frame_cycles) if "bitstream" in folders else {}
     return read("implementation", "implementation.json") | reached
+
+
+def _ladder(read: Callable[[str, str], Any], proven: bool) -> dict[str, Any]:
+    """All levels that were compared, down to the bitstream if it was read back."""
+    ladder: dict[str, Any] = read("verify", "ladder.json")
+    if not proven:
+        return ladder
+    last = read("prove", "proof.json")
+    return ladder | {"equal": ladder["equal"] and last["equal"], "levels": ladder["levels"] + last["levels"]}
 
 
 def _routing(read: Callable[[str, str], Any], frame_cycles: int) -> dict[str, Any]:

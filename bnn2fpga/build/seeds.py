@@ -2,7 +2,7 @@
 
 The clock of one netlist differs by a fifth from seed to seed. The folder `seeds` of a build holds what was
 found for the netlist at hand, so that a run that was stopped or killed goes on: SEED.json, and of the best
-the features and the log, compressed; `spent` is the time that went into it, in seconds. A seed and the same
+features, log and routed netlist, compressed; `spent` is the time that went into it, in seconds. A seed and the same
 tools give the same result anywhere.
 """
 
@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 from bnn2fpga.errors import ToolError
 from bnn2fpga.planning.pool import Pool
-from bnn2fpga.tools.nextpnr import Routing, route
+from bnn2fpga.tools.nextpnr import ROUTED, Routing, route
 from bnn2fpga.tools.openxc7 import HOW, OpenXC7
 from bnn2fpga.tools.run_tool import NotFinishedError
 
@@ -51,13 +51,14 @@ class Seed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a seed: `routing` and the features, compressed; or why not, in one line.
+    """What came of a seed: `routing`, the features and the routed netlist, compressed; or why not, in one line.
 
     Neither where the time was over.
     """
 
     routing: Routing | None = None
     fasm: bytes = b""
+    netlist: bytes = b""
     log: bytes = b""
     error: str = ""
 
@@ -96,7 +97,7 @@ def place(seed: Seed, request: Request) -> Outcome:
             return Outcome()
         except ToolError as error:
             return Outcome(log=_read(log), error=str(error).partition("; all it printed")[0])
-        return Outcome(routing, _read(fasm), _read(log))
+        return Outcome(routing, _read(fasm), _read(folder / ROUTED), _read(log))
 
 
 def best_of_seeds(
@@ -108,7 +109,7 @@ def best_of_seeds(
     log: Path,
     on_placed: Callable[[Placed], None] = lambda placed: None,
 ) -> Routing:
-    """The best routing that the budget allows; its features and log are written to `fasm` and `log`.
+    """The best routing that the budget allows; features and log go to `fasm` and `log`, ROUTED beside `fasm`.
 
     The budget is `effort` minutes, those of earlier runs that `folder` tells of included; without one there
     is one seed. No seed is started when `enough_mhz` is reached or the time is over; those that run then are
@@ -175,7 +176,7 @@ class _Store:
     @classmethod
     def of(cls, folder: Path, request: Request) -> _Store:
         """The store of a request below `folder`; those of others are removed."""
-        tools = request.tools.model_dump_json(exclude=HOW | {"seed", "margin", "strict_clock"})
+        tools = request.tools.model_dump_json(exclude=HOW | {"seed", "margin", "strict_clock", "prove"})
         facts = f"{request.part} {request.clock_mhz:g} {tools} ".encode()
         key = hashlib.sha256(facts + request.netlist).hexdigest()[:16]
         folder.mkdir(exist_ok=True)
@@ -204,17 +205,21 @@ class _Store:
         better = routing if best is None else max(best, routing, key=_speed)
         if better is routing:
             _write(self.folder / f"{routing.seed}.log.gz", outcome.log)
+            _write(self.folder / f"{routing.seed}.netlist.gz", outcome.netlist)
             _write(self._features(routing.seed), outcome.fasm)
         _write(self.folder / f"{routing.seed}.json", json.dumps(routing.as_dict()).encode())
         if best and better is routing:
             self._features(best.seed).unlink(missing_ok=True)
-            (self.folder / f"{best.seed}.log.gz").unlink(missing_ok=True)
+            for kind in ("log", "netlist"):
+                (self.folder / f"{best.seed}.{kind}.gz").unlink(missing_ok=True)
         return better
 
     def fetch(self, routing: Routing, fasm: Path, log: Path) -> None:
-        """Writes the features and the log of a result."""
+        """Writes the features, the log and the netlist of a result."""
         fasm.write_bytes(gzip.decompress(self._features(routing.seed).read_bytes()))
         log.write_bytes(gzip.decompress((self.folder / f"{routing.seed}.log.gz").read_bytes()))
+        netlist = gzip.decompress((self.folder / f"{routing.seed}.netlist.gz").read_bytes())
+        fasm.with_name(ROUTED).write_bytes(netlist)
 
     def spent(self) -> float:
         """Seconds that went into all results."""

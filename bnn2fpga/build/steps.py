@@ -16,6 +16,7 @@ from bnn2fpga.build.config import HOW, BuildConfig
 from bnn2fpga.build.dataset import Dataset, load_dataset
 from bnn2fpga.build.deployment import BuiltFiles, deploy
 from bnn2fpga.build.ladder import Ladder, Level
+from bnn2fpga.build.prove import Made, rungs
 from bnn2fpga.build.seeds import Placed
 from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
@@ -26,6 +27,7 @@ from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 from bnn2fpga.report.pages import write_pages
 from bnn2fpga.report.report_file import REPORT
+from bnn2fpga.tools.nextpnr import ROUTED
 
 CPP_OPERATIONS = 4_000_000_000
 """Synapse operations that the C++ level spends at most, about a minute on one core."""
@@ -71,13 +73,18 @@ class Build:
         # it tells the digests of all files, those that the user gave included
         needs = (*before, *(step.name for step in steps))
         report = Step("report", self.report, needs, version + model + data)
-        made = ("load", "fold", "hls", "verify", *self._bitstream())
+        proven = ("prove",) if self._proves() else ()
+        made = ("load", "fold", "hls", "verify", *self._bitstream(), *proven)
         return [*steps, report, Step("deploy", self.deploy, made, settings + data)]
 
     def _bitstream(self) -> tuple[str, ...]:
         """The step that makes the flow's bitstream, if one does."""
         made = {"vivado": ("implementation",), "openxc7": ("bitstream",)}.get(self.config.flow, ())
         return ("bitstream",) if self.config.source == "rtl" else made
+
+    def _proves(self) -> bool:
+        """Whether the bitstream is read back and compared."""
+        return self.config.flow == "openxc7" and self.config.openxc7.prove
 
     def _flow_steps(self, version: str) -> list[Step]:
         """What the chosen flow does after `verify`."""
@@ -98,7 +105,10 @@ class Build:
         open_flow.check_part(self.pipeline.board)
         tools = self.config.openxc7
         # what only decides on the clock is no reason to place and route again
-        placed = tools.model_dump_json(exclude={"margin", "strict_clock", "jobs", "scheduler"})
+        placed = tools.model_dump_json(exclude={"margin", "strict_clock", "jobs", "scheduler", "prove"})
+        data = self.config.model_dump_json(include={"data", "divide", "frames"})
+        read_back = f"{version}{tools.database}{data}{_file_digest(self.config.data)}"
+        needs = ("bitstream", "route", "verify", "fold", "load")
         return [
             rtl,
             Step("synthesis", self._open(open_flow.synthesis, tools), ("rtl",), f"{version}{tools.yosys}"),
@@ -109,6 +119,7 @@ class Build:
                 version + placed,
             ),
             Step("bitstream", self.bitstream, ("route", "rtl"), version + self.config.to_toml(whole=True)),
+            *([Step("prove", self.prove, needs, read_back)] if self._proves() else []),
         ]
 
     def _vivado_steps(self, version: str) -> list[Step]:
@@ -172,6 +183,22 @@ class Build:
         repeated = self.config.model_copy(update={"openxc7": tools})
         (folder / "build.toml").write_text(repeated.to_toml(whole=True))
 
+    def prove(self, folder: Path) -> None:
+        """The last rungs of the ladder: routed netlist and bitstream; a MismatchError if one differs."""
+        bitstream = needed(folder, "bitstream")
+        made = Made(
+            needed(folder, "route") / ROUTED,
+            bitstream / f"{self.pipeline.folded.name}.bit",
+            bitstream / "registers.json",
+        )
+        levels = []
+        for level in rungs(self.pipeline, self._data().frames, made, self.config.openxc7.family()):
+            levels.append(level)
+            self.on_level(level)
+        ladder = Ladder(tuple(levels))
+        _refuse_difference(ladder)
+        _write_json(folder / "proof.json", ladder.as_dict())
+
     def load(self, folder: Path) -> None:
         """The tidied model and the configuration."""
         if self.pipeline.imported:
@@ -211,12 +238,7 @@ class Build:
             levels.append(level)
             self.on_level(level)
         ladder = Ladder(tuple(levels))
-        for level in ladder.levels:
-            if not level.ok:
-                raise MismatchError(
-                    f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
-                    f"{level.frames} frames; first at {level.difference}"
-                )
+        _refuse_difference(ladder)
         graph = None if data.labels is None else graph_outputs(self.pipeline, data.frames)
         results = {"accuracy": design_facts.accuracy(self.pipeline.folded, data, graph)}
         _write_json(folder / "ladder.json", ladder.as_dict() | results)
@@ -266,6 +288,15 @@ class Build:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _refuse_difference(ladder: Ladder) -> None:
+    for level in ladder.levels:
+        if not level.ok:
+            raise MismatchError(
+                f"{level.name} differs from {level.reference} in {level.frames - level.equal} of "
+                f"{level.frames} frames; first at {level.difference}"
+            )
 
 
 def _file_digest(path: Path | None) -> str:

@@ -18,6 +18,9 @@ from bnn2fpga import __version__
 from bnn2fpga.cli import build_commands  # noqa: F401
 
 # isort: split
+from bnn2fpga.cli import bitstream_commands  # noqa: F401
+
+# isort: split
 from bnn2fpga.cli import model_commands  # noqa: F401
 
 # isort: split

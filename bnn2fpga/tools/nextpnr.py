@@ -23,6 +23,8 @@ from bnn2fpga.tools.chip_database import Tool
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.run_tool import call
 
+ROUTED = "routed.json"
+"""The netlist after routing, beside the features."""
 _FMAX = re.compile(r"Max frequency for clock\s+'(.+)':\s+([\d.]+) MHz \((?:PASS|FAIL) at ([\d.]+) MHz\)")
 _USED = re.compile(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", re.M)
 _PATH = re.compile(r"Critical path report for clock '(.+)' \((?:pos|neg)edge -> (?:pos|neg)edge\):")
@@ -136,7 +138,7 @@ def route(
     seconds: float | None = None,
     stop: threading.Event | None = None,
 ) -> Routing:
-    """Places and routes `netlist` (yosys' JSON) for `part` into `fasm`, in its folder.
+    """Places and routes `netlist` (yosys' JSON) for `part` into `fasm`, beside which ROUTED is written.
 
     A clock that is too slow is no failure here, so that what was routed is kept; see `Routing.clock`. Raises
     NotFinishedError after `seconds` or when `stop` is set.
@@ -152,6 +154,7 @@ def route(
     else:
         command += ["--device", part, "--placer", "heap", "-o", f"xdc={constraints}", "-o", f"fasm={fasm}"]
     command += ["--json", netlist, "--router", "router2", "--freq", f"{clock_mhz:g}", "--seed", str(seed)]
+    command += ["--write", fasm.with_name(ROUTED)]
     try:
         text = call([*command, "--timing-allow-fail"], fasm.parent, log, seconds=seconds, stop=stop)
     except ToolError as error:
@@ -164,8 +167,9 @@ def route(
     result = Routing.read(text, tool, seed)
     if not result.clocks:
         raise ToolError(f"{tool} printed no clock's speed; all it printed is in {log}")
-    if not fasm.is_file():
-        raise ToolError(f"{tool} wrote no {fasm.name}; all it printed is in {log}")
+    for made in (fasm, fasm.with_name(ROUTED)):
+        if not made.is_file():
+            raise ToolError(f"{tool} wrote no {made.name}; all it printed is in {log}")
     return result
 
 

@@ -48,6 +48,9 @@ class OpenXC7(BaseModel):
     The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
     one. `margin` is the part of the period that every path leaves, MARGINS if absent. With `strict_clock` a
     clock slower than asked for is an error.
+
+    With `prove`, the bitstream is read back into a netlist by what `database` says of the chip, simulated,
+    and compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +71,7 @@ class OpenXC7(BaseModel):
     effort: float = Field(default=0, ge=0)
     jobs: int | None = Field(default=None, ge=1)
     scheduler: str | None = None
+    prove: bool = True
 
     def tool(self, name: str) -> str:
         """The path of a tool; a ToolError says how to get it."""

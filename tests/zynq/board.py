@@ -19,6 +19,7 @@ from bnn2fpga.design.graph import Design, Edge, Port
 from bnn2fpga.design.integers import IntType
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.files.project import Project
+from bnn2fpga.files.templates import render
 
 DIGEST = "00c0ffee" + "0" * 56
 MEMORY = 0x1000_0000
@@ -120,7 +121,7 @@ class Board:
         sources = [folder / name for name in project.files if name.endswith(".sv")]
         command = ["iverilog", "-g2012", f"-DEDGES={edges}", "-s", "bench", "-o", folder / "bench"]
         done = subprocess.run(
-            [*command, *sources, HERE / "ps7.v", HERE / "bench.v"],
+            [*command, *sources, write_ps7(folder), HERE / "bench.v"],
             capture_output=True,
             text=True,
             check=False,
@@ -167,6 +168,13 @@ class Board:
             [int(line[1]) for line in lines if line[0] == "STATUS"],
             [stalls[index] for index in range(len(stalls))],
         )
+
+
+def write_ps7(folder: Path) -> Path:
+    """The model of the processing system, with a memory of SIZE bytes."""
+    path = folder / "ps7.v"
+    path.write_text(render("zynq/ps7.v.j2", words=SIZE // 8))
+    return path
 
 
 def has_icarus() -> bool:

@@ -18,7 +18,7 @@ from bnn2fpga.build.open_flow import synthesize
 from bnn2fpga.errors import BuildError
 from bnn2fpga.tools.openxc7 import OpenXC7
 from tests.kernels.designs import conv_net, forked
-from tests.zynq.board import DIGEST, HERE, Shape
+from tests.zynq.board import DIGEST, Shape, write_ps7
 
 
 def test_files_of_a_project() -> None:
@@ -100,7 +100,7 @@ def test_verilator_accepts_the_top(tmp_path: Path) -> None:
     sources = [name for name in sorted(project.files) if name.endswith(".sv")]
     command = [*_verilator(), "--lint-only", "--timing", "-Wno-fatal", "--top-module", "zynq_top"]
     done = subprocess.run(
-        [*command, *sources, HERE / "ps7.v"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, *sources, write_ps7(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and "%Error" not in done.stderr, done.stderr
     assert "MULTIDRIVEN" not in done.stderr and "LATCH" not in done.stderr

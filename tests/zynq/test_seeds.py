@@ -28,12 +28,13 @@ from tests.zynq.test_open_flow import xilinx_database
 PART = "xc7z020clg400-1"
 NEXTPNR = """#!/bin/sh
 cd "$(dirname "$0")"
-while [ $# -gt 1 ]; do case $1 in --fasm) fasm=$2;; --seed) seed=$2;; esac; shift; done
+while [ $# -gt 1 ]; do case $1 in --fasm) fasm=$2;; --write) netlist=$2;; --seed) seed=$2;; esac; shift; done
 [ -n "$seed" ] || exit 0
 echo "$seed" >> tried
 [ ! -e "wait-$seed" ] || sleep 60
 [ ! -e "fail-$seed" ] || { echo "ERROR: no route for seed $seed"; exit 1; }
 echo "features of $seed" > "$fasm"
+echo "netlist of $seed" > "$netlist"
 echo "Info: Max frequency for clock 'clk': $(( (seed * 37) % 50 + 50 )).00 MHz (FAIL at 100.00 MHz)"
 """
 
