@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from bnn2fpga.bitstream.block_ram import BlockRam
@@ -19,7 +21,7 @@ from bnn2fpga.bitstream.netlist import (
     TableMemory,
 )
 from bnn2fpga.bitstream.packets import read_frames
-from bnn2fpga.bitstream.slices import Slice
+from bnn2fpga.bitstream.slices import Slice, reduced
 from bnn2fpga.bitstream.wiring import Driver, Wiring
 from bnn2fpga.errors import BitstreamError
 
@@ -52,7 +54,22 @@ def decode(bitstream: Path, part: str, database: Path) -> Netlist:
         raise BitstreamError(
             f"{bitstream.name}: {' depends on '.join(ring[:3])}, in a ring without a flip-flop"
         )
-    return netlist
+    return with_constants(netlist)
+
+
+def with_constants(netlist: Netlist) -> Netlist:
+    """The same with fewer inputs: place and route takes constants from tables of zeros, too."""
+    tables = {table.output: table for table in netlist.tables}
+    constants: dict[str, str] = {}
+    for net in TopologicalSorter({name: table.inputs for name, table in tables.items()}).static_order():
+        if net in tables:
+            own = tables[net]
+            nets = tuple(constants.get(other, other) for other in own.inputs)
+            tables[net] = own if nets == own.inputs else reduced(net, own.init, nets)
+            if not tables[net].inputs:
+                constants[net] = HIGH if tables[net].init else LOW
+    inputs = {pin: constants.get(net, net) for pin, net in netlist.inputs.items()}
+    return replace(netlist, tables=tuple(tables.values()), inputs=inputs)
 
 
 class Extraction:

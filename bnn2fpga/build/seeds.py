@@ -2,8 +2,8 @@
 
 The clock of one netlist differs by a fifth from seed to seed. The folder `seeds` of a build holds what was
 found for the netlist at hand, so that a run that was stopped or killed goes on: SEED.json, and of the best
-features, log and routed netlist, compressed; `spent` is the time that went into it, in seconds. A seed and the same
-tools give the same result anywhere.
+features, log and routed netlist, compressed; `spent` is the time that went into it, in seconds. A seed and
+the same tools give the same result anywhere.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ class Seed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a seed: `routing`, the features and the routed netlist, compressed; or why not, in one line.
-
-    Neither where the time was over.
+    """What came of a seed: `routing`, and compressed the features and the routed netlist; or why not, in one
+    line. Neither where the time was over.
     """
 
     routing: Routing | None = None

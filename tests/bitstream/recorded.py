@@ -20,7 +20,7 @@ from bnn2fpga.build.prove import Made
 from bnn2fpga.design.graph import Design, Target
 from bnn2fpga.files.settings import read_settings
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
-from bnn2fpga.tools.nextpnr import ROUTED
+from bnn2fpga.tools import nextpnr
 from tests.kernels.designs import dense_net
 
 PART = "xc7z020clg400-1"
@@ -55,7 +55,7 @@ def _record(settings: Path, folder: Path) -> None:
     open_flow.bitstream(made, steps["bitstream"], tools, clocks_mhz=(50, 75, 100))
     data = _without_paths((steps["bitstream"] / f"{made.name}.bit").read_bytes())
     RECORDED.write_bytes(_packed(data))
-    netlist = json.loads((steps["route"] / ROUTED).read_text())
+    netlist = json.loads((steps["route"] / nextpnr.ROUTED).read_text())
     ROUTED.write_bytes(_packed(json.dumps(_essential(netlist), separators=(",", ":")).encode()))
     registers = json.loads((steps["bitstream"] / "registers.json").read_text())
     REGISTERS.write_text(json.dumps({name: registers[name] for name in ("id", "digest")}) + "\n")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bnn2fpga.bitstream.block_ram import BlockRam
+from bnn2fpga.bitstream.decode import with_constants
 from bnn2fpga.bitstream.features import Configuration
 from bnn2fpga.bitstream.netlist import HIGH, LOW, FlipFlop, Netlist, Table, TableMemory
 from bnn2fpga.bitstream.slices import MULTIPLEXER, XOR, Slice, reduced
@@ -199,3 +200,11 @@ def _simulated(
     subprocess.run(["iverilog", "-g2012", "-s", "top", "-o", folder / "run", folder / "top.v"], check=True)
     done = subprocess.run(["vvp", "-n", folder / "run"], capture_output=True, text=True, check=True)
     return [tuple(map(int, line.split())) for line in done.stdout.splitlines() if len(line.split()) == 5]
+
+
+def test_constants_that_come_through_tables() -> None:
+    """An empty table is a source of zeros for place and route."""
+    tables = (Table("zero", 0, ()), Table("passed", 2, ("zero",)), Table("kept", 0xE, ("passed", "n")))
+    found = with_constants(Netlist(tables, (), (), (), {"A": "passed", "B": "kept", "C": "n"}, {"N": "n"}))
+    assert found.inputs == {"A": LOW, "B": "kept", "C": "n"}
+    assert Table("kept", 2, ("n",)) in found.tables

@@ -224,7 +224,11 @@ HIMBAECHEL = """[ "$1" != --help ] || { echo "  -o [ --vopt ] arg"; exit; }
 case "$*" in *--xdc*|*--chipdb*) exit 9;; esac
 cat "$(dirname "$0")/log"
 while [ $# -gt 1 ]; do
-    case $1$2 in -ofasm=*) echo routed > "${2#fasm=}";; --write*) echo routed > "$2";; --device*) [ "$2" = xc7z020clg400-1 ] || exit 8;; esac
+    case $1$2 in
+        -ofasm=*) echo routed > "${2#fasm=}";;
+        --write*) echo routed > "$2";;
+        --device*) [ "$2" = xc7z020clg400-1 ] || exit 8;;
+    esac
     shift
 done
 """
