@@ -357,7 +357,9 @@ def test_lists(run: Run) -> None:
     assert run("--version")[1].startswith("bnn2fpga ")
 
 
-@pytest.mark.parametrize("command", ["demo", "build", "simulate", "verify", "estimate", "explore", "explain"])
+@pytest.mark.parametrize(
+    "command", ["demo", "build", "decode", "simulate", "verify", "estimate", "explore", "explain"]
+)
 def test_help_has_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0 and "Example" in out

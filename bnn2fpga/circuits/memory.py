@@ -12,6 +12,10 @@ LUT_DEPTH = 64
 """Words that fit into one LUT a bit (UG474)."""
 REGISTER_SLICE, MEMORY_SLICE = 64, 144
 """Bits of a FIFO's word that share flags or addresses, in registers and in memory; more make slow wires."""
+ADDRESS_LUTS = 128
+"""LUTs that a bit of a constant table's address drives, at most."""
+USES = 4
+"""Of a bit of a table, for those that are alike; that saves most LUTs, and no wire goes to everywhere."""
 LUT_BITS = 2048
 """A smaller memory is not worth a block RAM."""
 BLOCK_DEPTH = 32768
@@ -42,16 +46,16 @@ class Memory:
 
     @property
     def parts(self) -> Parts:
-        """Constants in the logic, where equal bits of all words are made once unless the table is deep; what
-        picks a block's bit."""
+        """Constants in the logic, where bits of a piece that are equal in all words are made once unless the
+        table is deep; what picks a block's bit."""
         if self.style == "block" and self.depth > BLOCK_DEPTH:
             return {"blocks behind one another": self.width * (ceil(self.depth / BLOCK_DEPTH) - 1)}
         if self.style != "logic" or self.depth == 1:
             return {}
         if self.depth > LUT_DEPTH:
             return {"deep constants": self.width * deep_luts(self.depth), "constant registers": self.width}
-        functions = 2.0 ** min(self.depth, 64)
-        different = functions * -expm1(self.width * log1p(-1 / functions))
+        functions, count = 2.0 ** min(self.depth, LUT_DEPTH), pieces(self.depth, self.width)
+        different = count * functions * -expm1(self.width / count * log1p(-1 / functions))
         return {"constants": different, "constant registers": different}
 
     @property
@@ -65,6 +69,11 @@ class Memory:
         shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
         blocks = min(ceil(self.depth / words) * ceil(self.width / bits) for words, bits in shapes)
         return Resources(bram36=blocks / 2)
+
+
+def pieces(depth: int, width: int) -> int:
+    """Into how many a constant word in LUTs falls, within which bits that are alike are made once."""
+    return ceil(width / max(ADDRESS_LUTS, USES << min(depth, LUT_DEPTH)))
 
 
 def deep_luts(depth: int) -> int:

@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.circuits.memory import LUT_DEPTH, Store, in_logic
+from bnn2fpga.circuits.memory import ADDRESS_LUTS, LUT_DEPTH, Store, in_logic, pieces
 
 Bits = npt.NDArray[np.uint8]
 
@@ -60,12 +60,16 @@ class Rom:
         return np.unpackbits(packed.reshape(self.depth, size), axis=1, count=self.width, bitorder="little")
 
     @property
-    def loads(self) -> int:
-        """What an address bit drives in LUTs; bits that are alike are made once, and drive as many."""
+    def slices(self) -> int:
+        """Pieces of a word in LUTs that have a register of the address each, and make their bits themselves.
+
+        Bits of a piece that are alike are made once. Of all bits of a wide word that would save more LUTs, but
+        each would drive wires to everywhere.
+        """
         if self.paged:
-            return self.width * ceil(self.depth / LUT_DEPTH)
-        columns, alike = np.unique(np.packbits(self.bits.T, axis=1), axis=0, return_counts=True)
-        return int(max(len(columns), alike.max()))
+            return min(self.width, ceil(self.width * ceil(self.depth / LUT_DEPTH) / ADDRESS_LUTS))
+        different = len(np.unique(np.packbits(self.bits.T, axis=1), axis=0))
+        return max(pieces(self.depth, self.width), ceil(different / ADDRESS_LUTS))
 
     @property
     def pages(self) -> list[list[int]]:
