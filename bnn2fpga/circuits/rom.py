@@ -63,8 +63,8 @@ class Rom:
     def slices(self) -> int:
         """Pieces of a word in LUTs that have a register of the address each, and make their bits themselves.
 
-        Bits of a piece that are alike are made once. Of all bits of a wide word that would save more LUTs, but
-        each would drive wires to everywhere.
+        Bits of a piece that are alike are made once. Of all bits of a wide word that would save more LUTs,
+        but each would drive wires to everywhere.
         """
         if self.paged:
             return min(self.width, ceil(self.width * ceil(self.depth / LUT_DEPTH) / ADDRESS_LUTS))
