@@ -73,7 +73,7 @@ class Memory:
 
 def pieces(depth: int, width: int) -> int:
     """Into how many a constant word in LUTs falls, within which bits that are alike are made once."""
-    return ceil(width / max(ADDRESS_LUTS, USES << min(depth, LUT_DEPTH)))
+    return max(1, ceil(width / max(ADDRESS_LUTS, USES << min(depth, LUT_DEPTH))))
 
 
 def deep_luts(depth: int) -> int:
