@@ -95,7 +95,7 @@ def test_enough_ends_the_search(bench: Bench) -> None:
     assert [placed.best_mhz for placed in bench.said] == sorted(placed.best_mhz for placed in bench.said)
     assert bench.said[-1].best_seed == 4 and bench.said[-1].budget == 600
     kept = sorted(path.name for path in next((bench.folder / "seeds").iterdir()).iterdir())
-    assert kept == ["1.json", "2.json", "3.json", "4.fasm.gz", "4.json", "4.log.gz", "spent"]
+    assert kept == ["1.json", "2.json", "3.json", "4.fasm.gz", "4.json", "4.log.gz", "4.netlist.gz", "spent"]
     bench.fasm.unlink()
     assert bench.run(seed=4).seed == 4 and bench.fasm.read_text() == "features of 4\n"
     assert bench.run(seed=4, effort=0.01, enough=50).seed == 4 and len(bench.tried) == 4
