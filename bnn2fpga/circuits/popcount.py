@@ -134,7 +134,7 @@ class Heap:
         return ["{" + ", ".join(bit[0] if bit else "1'b0" for bit in row) + "}" for row in picked]
 
 
-ADDERS = 3
+ADDERS = 2
 """Full adders, of one LUT each, that a bit passes between two registers."""
 SEVEN = 6
 """Bits from which a counter of seven is worth its two LUT."""
@@ -149,6 +149,9 @@ def compressed(bits: int, mask: Mask) -> Heap:
         lanes = tuple(str(lane) for lane in range(start, min(start + group, bits)))
         outputs = min(len(lanes), 2)
         heap.add(f"{name}{len(lanes)}_", lanes, outputs, min(outputs, luts), 1)
+    if heap.height >= SEVEN:
+        # weights and inputs come from far
+        heap.register()
     while heap.height > 2:
         if heap.height >= SEVEN:
             _count_sevens(heap)
