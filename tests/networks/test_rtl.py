@@ -116,7 +116,7 @@ LIMIT = """
                 file = $fopen("halved", "r");
                 if (file != 0 && $fscanf(file, "%d", chosen) == 1) $fclose(file);
             end
-            assign in_ready = count < (chosen == INDEX ? DEPTH / 2 : DEPTH);
+            wire [BITS:0] most = chosen == INDEX ? DEPTH / 2 : DEPTH;
 """
 
 
@@ -132,8 +132,9 @@ class Halving:
         files = rtl_project(design).files
         fifo, top = "rtl/fifo_.sv", "rtl/top_.sv"
         text = files[fifo].replace("int DEPTH = 2", "int DEPTH = 2, parameter int INDEX = -2")
-        text = text.replace("            assign in_ready = count != DEPTH;\n", LIMIT)
-        assert "INDEX = -2" in text and "== INDEX" in text
+        text = text.replace("    // places that are taken", LIMIT + "    // places that are taken")
+        text = text.replace("taken == DEPTH - 1", "taken == most - 1")
+        assert "INDEX = -2" in text and "== INDEX" in text and "taken == most - 1" in text
         index = count()
         edges = re.sub(
             r"(?<=fifo_ #\().*(?=\) \w+fifo \()", lambda m: f"{m[0]}, .INDEX({next(index)})", files[top]

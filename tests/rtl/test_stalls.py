@@ -21,25 +21,23 @@ PAUSING = """\
     reg [31:0] noise;
     initial noise = $urandom | 1;
     always_ff @(posedge clk) noise <= {noise[30:0], noise[31] ^ noise[21] ^ noise[1] ^ noise[0]};
-    wire takes = noise[4:3] != 0, gives = noise[13:12] != 0;
+    wire gives = noise[13:12] != 0, taken_ = out_ready && gives;
+    reg room_;
+    assign in_room = room_ && noise[4:3] != 0;
 """
 
 
 def with_pauses(files: dict[str, str]) -> Project:
-    """FIFOs that at random say that they are full, or empty."""
-    text = files["rtl/fifo_.sv"]
-    for old, new in (
-        ("    wire push = ", PAUSING + "    wire push = "),
-        ("in_ready = room;", "in_ready = room && takes;"),
-        ("in_ready = count != DEPTH;", "in_ready = count != DEPTH && takes;"),
-        ("out_valid = count != 0;", "out_valid = count != 0 && gives;"),
-        ("pop = count != 0 && (!full || out_ready);", "pop = count != 0 && (!full || (out_ready && gives));"),
-        ("full <= pop || (full && !out_ready);", "full <= pop || (full && !(out_ready && gives));"),
-    ):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    assert text.count("out_valid = full;") == 2
-    text = text.replace("out_valid = full;", "out_valid = full && gives;")
+    """FIFOs that at random say that they have no room, or are empty."""
+    head, mark, body = files["rtl/fifo_.sv"].partition("    // places that are taken")
+    assert head.count("output reg  in_room") == 1 and mark
+    for old, new, times in (("in_room", "room_", 2), ("out_ready", "taken_", 6)):
+        assert body.count(old) == times
+        body = body.replace(old, new)
+    for flag in ("there", "some", "full"):
+        assert body.count(f"out_valid = {flag};") == 1
+        body = body.replace(f"out_valid = {flag};", f"out_valid = {flag} && gives;")
+    text = head.replace("output reg  in_room", "output wire in_room") + PAUSING + mark + body
     return Project(files | {"rtl/fifo_.sv": text})
 
 
