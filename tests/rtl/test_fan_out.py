@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from bnn2fpga import compile
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.backends.zynq import TOP, zynq_project
-from bnn2fpga.boards.board import load_board
 from bnn2fpga.build.open_flow import synthesize
 from bnn2fpga.design.graph import Design
 from bnn2fpga.files.project import Project
-from bnn2fpga.planning.folding.fold import fold
+from bnn2fpga.planning.folding.width_converters import refold
+from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.tools.openxc7 import OpenXC7
 from tests.kernels.designs import dense_net
 from tests.networks.shared import shared_file
@@ -55,7 +56,9 @@ def check(design: Design, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_layer_that_takes_784_bits_at_once(tmp_path: Path) -> None:
-    design = fold(dense_net((784, 16, 10)), load_board("pynq-z2"), 100, 5_000_000)
+    net = dense_net((784, 16, 10))
+    kernels = {node.name: node.kernel for node in net.nodes}
+    design = size_fifos(refold(net, kernels | {"fc0": replace(net["fc0"], pe=2, simd=784)}))
     assert design.edges[0].stream.bits == 784
     check(design, tmp_path)
 
