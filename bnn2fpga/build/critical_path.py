@@ -44,7 +44,7 @@ class CriticalPath:
             round(clock.routing_ns, 2),
             _wire(worst, clock.path, netlist),
             worst.ns,
-            None if bit is None else netlist.fanout(bit),
+            None if bit is None else netlist.fanouts[bit],
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
 from bnn2fpga.planning.pool import Pool, open_pool
 from bnn2fpga.tools.netlist import Netlist
-from bnn2fpga.tools.nextpnr import Routing
+from bnn2fpga.tools.nextpnr import Routing, with_settings
 from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
@@ -80,9 +80,8 @@ def route(
     enough = target.clock_mhz * (1 + tools.margin_of(tool))
     with _places(tools) as pool:
         stop = None if tools.scheduler else threading.Event()
-        request = Request(
-            gzip.compress(netlist.read_bytes(), 1, mtime=0), target.part, target.clock_mhz, tools, stop
-        )
+        content = gzip.compress(with_settings(netlist, tool), 1, mtime=0)
+        request = Request(content, target.part, target.clock_mhz, tools, stop)
         result = best_of_seeds(request, enough, pool, folder.parent / SEEDS, fasm, log, on_placed)
     read = Netlist.read(netlist, TOP)
     path = CriticalPath.of(result.slowest, read)
@@ -134,8 +133,7 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
     fasm = needed(folder, "route") / f"{design.name}.fasm"
     log = folder.parent / "prjxray.log"
     write_bitstream(fasm, target.part, folder / f"{design.name}.bit", log, tools)
-    registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
-    (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
+    write_registers(folder, clock)
     untimed = UNTIMED[routed.tool]
     if routed.tool == "nextpnr-xilinx":
         untimed += f", of which {facts['block_ram_into_logic'] or 'no'} outputs go to logic before a register"
@@ -144,12 +142,18 @@ def bitstream(design: Design, folder: Path, tools: OpenXC7, clocks_mhz: Sequence
     return routed
 
 
-def check_part(board: Board) -> None:
-    """A ConfigError unless the open tools and the files around the core serve the board's part."""
+def write_registers(folder: Path, clock_mhz: float) -> None:
+    """The register map of the step `rtl` with the clock that was reached, beside a bitstream."""
+    registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock_mhz}
+    (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
+
+
+def check_part(board: Board, option: str, other: str) -> None:
+    """A ConfigError unless the files around the core serve the board's part; it names both options."""
     if board.family != "zynq7000":
         raise ConfigError(
-            f"board {board.name}: --flow openxc7 serves the Zynq-7000 (xc7z…), not {board.part}; choose "
-            "another board, or --flow vivado"
+            f"board {board.name}: {option} serves the Zynq-7000 (xc7z…), not {board.part}; choose "
+            f"another board, or {other}"
         )
 
 

@@ -102,7 +102,7 @@ class Build:
             return [rtl]
         if flow == "vivado":
             return [rtl, *self._vivado_rtl_steps(version)]
-        open_flow.check_part(self.pipeline.board)
+        open_flow.check_part(self.pipeline.board, "--flow openxc7", "--flow vivado")
         tools = self.config.openxc7
         # what only decides on the clock is no reason to place and route again
         placed = tools.model_dump_json(exclude={"margin", "strict_clock", "jobs", "scheduler", "prove"})
@@ -143,7 +143,7 @@ class Build:
     def _vivado_rtl_steps(self, version: str) -> list[Step]:
         """Vivado alone on the open flow's RTL; what only decides on the clock does not run it again."""
         board, tools = self.pipeline.board, self.config.vivado
-        vivado_rtl_flow.check_board(board)
+        open_flow.check_part(board, "--source rtl", "--source hls")
 
         def implementation(folder: Path) -> None:
             vivado_rtl_flow.implementation(self.pipeline.folded, folder, tools)

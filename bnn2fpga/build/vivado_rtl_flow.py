@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bnn2fpga.backends.zynq_vivado import vivado_script
-from bnn2fpga.boards.board import Board
+from bnn2fpga.build.open_flow import write_registers
 from bnn2fpga.build.step_runner import needed
 from bnn2fpga.design.graph import Design
-from bnn2fpga.errors import BuildError, ConfigError
+from bnn2fpga.errors import BuildError
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.vivado import Implementation, implement_rtl
 
@@ -49,14 +49,4 @@ def bitstream(design: Design, folder: Path, tools: Vivado, clocks_mhz: Sequence[
             f"{made.report}"
         )
     shutil.copyfile(routed / f"{design.name}.bit", folder / f"{design.name}.bit")
-    registers = json.loads((needed(folder, "rtl") / "registers.json").read_text()) | {"clock_mhz": clock}
-    (folder / "registers.json").write_text(json.dumps(registers, indent=1) + "\n")
-
-
-def check_board(board: Board) -> None:
-    """A ConfigError unless the files around the core serve the board's part."""
-    if board.family != "zynq7000":
-        raise ConfigError(
-            f"board {board.name}: --source rtl serves the Zynq-7000 (xc7z…), not {board.part}; choose "
-            "another board, or --source hls"
-        )
+    write_registers(folder, clock)

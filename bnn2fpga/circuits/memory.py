@@ -15,7 +15,7 @@ REGISTER_SLICE, MEMORY_SLICE = 64, 144
 ADDRESS_LUTS = 128
 """LUTs that a bit of a constant table's address drives, at most."""
 USES = 4
-"""Of a bit of a table, for those that are alike; that saves most LUTs, and no wire goes to everywhere."""
+"""How often a LUT of a table is used, about, before it is made again nearby: wires stay short."""
 LUT_BITS = 2048
 """A smaller memory is not worth a block RAM."""
 BLOCK_DEPTH = 32768

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,10 +43,6 @@ class Netlist:
     def name(self, bit: int) -> str:
         """The shortest name that a person gave it, or empty."""
         return self._names.get(bit, "")
-
-    def fanout(self, bit: int) -> int:
-        """How many pins of cells it drives."""
-        return self._fanouts.get(bit, 0)
 
     def output(self, cell: str) -> int | None:
         """The first bit that a cell drives."""
@@ -89,11 +86,13 @@ class Netlist:
         return found
 
     @cached_property
-    def _fanouts(self) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for facts in self.cells.values():
-            for port, bits in facts["connections"].items():
-                if facts["port_directions"][port] == "input":
-                    for bit in bits:
-                        found[bit] = found.get(bit, 0) + 1
-        return found
+    def fanouts(self) -> Counter[int]:
+        """How many pins of cells each bit drives; constants are no bits."""
+        return Counter(
+            bit
+            for facts in self.cells.values()
+            for port, bits in facts["connections"].items()
+            if facts["port_directions"][port] == "input"
+            for bit in bits
+            if isinstance(bit, int)
+        )

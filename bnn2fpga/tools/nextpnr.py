@@ -154,7 +154,6 @@ def route(
     command: list[str | Path] = [program, *(("--chipdb", database) if database else ())]
     if tool == "nextpnr-xilinx":
         command += ["--xdc", constraints, "--fasm", fasm]
-        netlist = _with_settings(netlist, fasm.with_name("netlist-with-settings.json"))
     else:
         command += ["--device", part, "--placer", "heap", "-o", f"xdc={constraints}", "-o", f"fasm={fasm}"]
     command += ["--json", netlist, "--router", "router2", "--freq", f"{clock_mhz:g}", "--seed", str(seed)]
@@ -177,13 +176,14 @@ def route(
     return result
 
 
-def _with_settings(netlist: Path, copy: Path) -> Path:
-    """A copy that holds SETTINGS, for which nextpnr-xilinx has no option."""
+def with_settings(netlist: Path, tool: Tool) -> bytes:
+    """yosys' JSON with SETTINGS in it for nextpnr-xilinx, which has no option for them."""
+    if tool != "nextpnr-xilinx":
+        return netlist.read_bytes()
     content = json.loads(netlist.read_text())
-    for module in content.get("modules", {}).values():
+    for module in content["modules"].values():
         module["settings"] = SETTINGS
-    copy.write_text(json.dumps(content))
-    return copy
+    return json.dumps(content).encode()
 
 
 def _hops(text: str) -> tuple[Hop, ...]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,26 +19,9 @@ from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.tools.openxc7 import OpenXC7
 from tests.kernels.designs import dense_net
 from tests.networks.shared import shared_file
+from tests.zynq.wide_nets import wide_nets
 
-MOST = 200
 pytestmark = pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
-
-
-def fan_outs(netlist: Path, top: str) -> dict[str, int]:
-    """How many inputs of cells each net of yosys' JSON drives, the largest first, by its shortest name."""
-    module = json.loads(netlist.read_text())["modules"][top]
-    names: dict[int, str] = {}
-    for name, wire in sorted(module["netnames"].items(), key=lambda item: (item[0][0] == "$", len(item[0]))):
-        for place, bit in enumerate(wire["bits"]):
-            names.setdefault(bit, f"{name}[{place}]")
-    driven = Counter(
-        bit
-        for cell in module["cells"].values()
-        for port, bits in cell["connections"].items()
-        for bit in bits
-        if isinstance(bit, int) and cell["port_directions"][port] == "input"
-    )
-    return {names[bit]: count for bit, count in driven.most_common()}
 
 
 def check(design: Design, folder: Path) -> None:
@@ -48,10 +29,7 @@ def check(design: Design, folder: Path) -> None:
     Project({**core.files, **zynq_project(design, core.digest).files}).write(folder)
     netlist = folder / "netlist.json"
     synthesize(folder, TOP, netlist, folder / "yosys.log", OpenXC7())
-    found = fan_outs(netlist, TOP)
-    print({name: count for name, count in found.items() if count > MOST / 2})
-    many = {name for name, count in found.items() if count >= MOST}
-    assert {name.rpartition("[")[0] for name in many} <= {"clk", "rst", "core_rst"}
+    assert not wide_nets(netlist).keys() - {"clk", "rst", "core_rst"}
 
 
 @pytest.mark.slow

@@ -83,8 +83,8 @@ def test_it_takes_the_luts_that_are_counted(depth: int, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @needs_yosys
-def test_it_takes_no_more_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
-    rom, luts = random_rom(256, 32), {}
+def test_it_takes_fewer_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
+    rom, luts = random_rom(257, 32), {}
     for primitives in (False, True):
         sources = tmp_path / str(primitives)
         sources.mkdir()
@@ -92,7 +92,7 @@ def test_it_takes_no_more_luts_than_a_memory_of_yosys(tmp_path: Path) -> None:
         (sources / "table.sv").write_text(rom_text(rom, "table", primitives))
         (sources / "copies.sv").write_text(copies_text(primitives))
         luts[primitives] = synthesize(sources, "table_", tmp_path).luts
-    assert luts[True] <= luts[False]
+    assert luts[True] < luts[False]
 
 
 def test_a_table_of_one_lut_a_bit_is_part_of_its_kernel() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,7 @@ from bnn2fpga.backends.zynq import TOP
 from bnn2fpga.build.open_flow import synthesize
 from bnn2fpga.tools.openxc7 import OpenXC7
 from tests.zynq.board import Shape
-
-MOST = 200
+from tests.zynq.wide_nets import wide_nets
 
 
 @pytest.mark.slow
@@ -26,22 +23,6 @@ def test_no_net_but_clock_and_reset_is_wide(shape: tuple[int, int, int], tmp_pat
     Shape(in_bytes, out_bytes, edges=edges, source="eager.sv").project().write(tmp_path)
     netlist = tmp_path / "netlist.json"
     synthesize(tmp_path, TOP, netlist, tmp_path / "log", OpenXC7())
-    wide = {name: pins for name, pins in fan_outs(netlist).items() if pins >= MOST}
+    wide = wide_nets(netlist)
     assert wide.pop("clk") > 1000
     assert not wide.keys() - {"rst", "core_rst"}
-
-
-def fan_outs(netlist: Path) -> dict[str, int]:
-    """By the shortest name of each net, how many pins of cells it drives; constants are no nets."""
-    module = json.loads(netlist.read_text())["modules"][TOP]
-    pins: Counter[int] = Counter()
-    for cell in module["cells"].values():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                pins.update(bit for bit in bits if isinstance(bit, int))
-    names: dict[int, str] = {}
-    for name, net in module["netnames"].items():
-        for index, bit in enumerate(net["bits"]):
-            full = f"{name}[{index}]" if len(net["bits"]) > 1 else name
-            names[bit] = min(names.get(bit, full), full, key=len)
-    return {names[bit]: count for bit, count in pins.items()}
