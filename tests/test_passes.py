@@ -32,6 +32,7 @@ from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.folding.fold import fold, plan
 from bnn2fpga.planning.folding.integer_program import LUT_WEIGHT
 from bnn2fpga.planning.folding.width_converters import converters, refold, without_converters
+from bnn2fpga.planning.limits import FRAME, MAX_BEAT, PLACES, Limits
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles, interval
 from bnn2fpga.planning.usage import resources, shares
@@ -419,15 +420,28 @@ def test_a_board_that_holds_nothing() -> None:
 
 def test_limits_below_the_board_s() -> None:
     free = fold(DENSE, BOARD, CLOCK)
-    few = fold(DENSE, BOARD, CLOCK, max_lut=800)
+    few = fold(DENSE, BOARD, CLOCK, limits=Limits.of(BOARD, 800))
     assert resources(few).all_luts <= 800 < resources(free).all_luts
     assert interval(few) > interval(free)
-    assert interval(fold(DENSE, BOARD, CLOCK, max_lut=800, max_bram=0)) >= interval(few)
+    assert interval(fold(DENSE, BOARD, CLOCK, limits=Limits.of(BOARD, 800, 0))) >= interval(few)
+
+
+def test_a_plan_for_the_open_tools_has_no_wide_beats_and_leaves_room() -> None:
+    """What is given counts where it is less."""
+    wide = fuse_thresholds(dense_net((400, 64, 10)))
+    free, routable = (
+        fold(wide, BOARD, CLOCK, limits=limits)
+        for limits in (Limits.of(BOARD), Limits.of(BOARD).routable(BOARD))
+    )
+    assert max(edge.stream.bits for edge in free.edges) > MAX_BEAT
+    assert max(edge.stream.bits for edge in routable.edges) <= MAX_BEAT
+    assert Limits.of(BOARD).routable(BOARD).luts == pytest.approx(USABLE * BOARD.luts / PLACES - FRAME)
+    assert Limits.of(BOARD, 100).routable(BOARD).luts == 100
 
 
 def test_what_keeps_a_plan_from_being_faster() -> None:
     assert plan(DENSE, BOARD, CLOCK).limit == "fc0 takes 1 cycles at its fastest folding"
-    small = plan(DENSE, BOARD, CLOCK, max_lut=800)
+    small = plan(DENSE, BOARD, CLOCK, limits=Limits.of(BOARD, 800))
     assert re.fullmatch(r"\d+ cycles a frame: [\d,]+ LUT are needed of the 800 that may be .*", small.limit)
     assert small.gap <= 1e-3
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,11 +17,14 @@ from bnn2fpga.design.explanation import Explanation, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.files.project import Project
+from bnn2fpga.planning.limits import Limits
 
 if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan
 
 
+Flow = Literal["sim", "vitis", "vivado", "openxc7"]
+"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
 GRAPH_STAGES = ("load", "streamline")
 """Stages that a parameter file, which has no graph, does not go through."""
 
@@ -31,7 +34,8 @@ class Options(BaseModel):
 
     `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
     default, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
-    file's or the class's. `exact_sums` and `trunk_bits` (0 to 12) are explained at `compile`.
+    file's or the class's. For the `flow` openxc7 no more is planned than its tools can route. `exact_sums`
+    and `trunk_bits` (0 to 12) are explained at `compile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,9 +45,15 @@ class Options(BaseModel):
     clock_mhz: float | None = Field(default=None)
     max_lut: int | None = Field(default=None)
     max_bram: float | None = Field(default=None)
+    flow: Flow = "vitis"
     exact_sums: bool = False
     trunk_bits: int | None = None
     name: str | None = None
+
+    def limits(self, board: Board) -> Limits:
+        """What a plan may use of `board`."""
+        limits = Limits.of(board, self.max_lut, self.max_bram)
+        return limits.routable(board) if self.flow == "openxc7" else limits
 
 
 def stages(model: Any, options: Options, example_input: Any = None) -> Iterator[tuple[str, Any]]:
@@ -71,7 +81,7 @@ def stages(model: Any, options: Options, example_input: Any = None) -> Iterator[
     # how parallel each kernel is, width converters between them, FIFOs that are deep enough
     board = load_board(options.board)
     clock_mhz = board.clock(options.clock_mhz)
-    planned = plan(design, board, clock_mhz, options.fps, options.max_lut, options.max_bram)
+    planned = plan(design, board, clock_mhz, options.fps, options.limits(board))
     yield "fold", planned
 
     # the files: C++ for Vitis HLS, SystemVerilog to simulate, and the same of the chip's own cells

@@ -10,9 +10,6 @@ from bnn2fpga.build.compiler import Options
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
 
-Flow = Literal["sim", "vitis", "vivado", "openxc7"]
-"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
-
 Source = Literal["hls", "rtl"]
 """What the flow `vivado` gives to Vivado: the IP core of Vitis HLS, or the SystemVerilog of the open flow."""
 
@@ -32,7 +29,6 @@ class BuildConfig(Options):
     data: Path | None = None
     divide: float = 1.0
     frames: int = 64
-    flow: Flow = "vitis"
     source: Source = "hls"
     vivado: Vivado = Vivado()
     openxc7: OpenXC7 = OpenXC7()

@@ -24,7 +24,7 @@ from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.files.project import Project
 from bnn2fpga.planning.pool import Pool, open_pool
 from bnn2fpga.tools.netlist import Netlist
-from bnn2fpga.tools.nextpnr import Routing, with_settings
+from bnn2fpga.tools.nextpnr import ROUTED, Routing, lut_places, with_settings
 from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
 from bnn2fpga.tools.yosys import Synthesis, run_yosys
@@ -88,6 +88,7 @@ def route(
     facts = result.as_dict() | {
         "critical_path": path and path.as_dict() | {"words": str(path)},
         "block_ram_into_logic": read.into_logic("RAMB"),
+        "lut_places": lut_places(folder / ROUTED),
     }
     (folder / "route.json").write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -54,7 +54,8 @@ class Build:
 
     def steps(self, before: tuple[str, ...] = ()) -> list[Step]:
         """From the model to the deployment folder; `before` are steps that make the model and the data."""
-        version = package_digest()
+        version, board = package_digest(), self.pipeline.board
+        limits = self.config.limits(board)
         settings = version + self.config.model_dump_json(exclude={"model", "data"} | HOW)
         # files that earlier steps make are covered by those steps' digests
         model, data = (
@@ -65,7 +66,7 @@ class Build:
             Step("load", self.load, before, settings + model),
             *graph,
             Step("lower", self.lower, (graph[0].name if graph else "load",), settings),
-            Step("fold", self.fold, ("lower",), settings + self.pipeline.board.model_dump_json()),
+            Step("fold", self.fold, ("lower",), f"{settings}{board.model_dump_json()}{limits}"),
             Step("hls", self.hls, ("fold",), version),
             Step("verify", self.verify, ("hls", "load", *before), settings + data),
             *self._flow_steps(version),

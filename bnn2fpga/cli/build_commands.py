@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bnn2fpga.build.config import BuildConfig, Flow, Source
+from bnn2fpga.build.compiler import Flow
+from bnn2fpga.build.config import BuildConfig, Source
 from bnn2fpga.build.step_runner import run_flow
 from bnn2fpga.build.steps import Build
 from bnn2fpga.cli.demo import EPOCHS, Demo

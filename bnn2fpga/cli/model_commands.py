@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.build.compiler import Flow, Options, Pipeline
 from bnn2fpga.build.dataset import load_dataset, predicted_labels
 from bnn2fpga.build.design_facts import planned
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
@@ -118,6 +118,7 @@ def estimate(
     clock: Clock = None,
     max_lut: MaxLut = None,
     max_bram: MaxBram = None,
+    flow: Annotated[Flow, typer.Option(help="With openxc7: no more than its tools can route.")] = "vitis",
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
@@ -129,6 +130,7 @@ def estimate(
         clock_mhz=clock,
         max_lut=max_lut,
         max_bram=max_bram,
+        flow=flow,
         exact_sums=exact_sums,
         trunk_bits=trunk_bits,
     )

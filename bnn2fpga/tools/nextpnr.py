@@ -176,6 +176,18 @@ def route(
     return result
 
 
+def lut_places(routed: Path) -> int:
+    """Places of the chip that hold a LUT, or two small ones, of a routed netlist (ROUTED).
+
+    nextpnr's own count, SLICE_LUTX, is of LUTs, of which a place can hold two.
+    """
+    modules = json.loads(routed.read_text())["modules"].values()
+    bels = (
+        cell["attributes"].get("NEXTPNR_BEL", "") for module in modules for cell in module["cells"].values()
+    )
+    return len({bel[: -len("6LUT")] for bel in bels if bel.endswith(("5LUT", "6LUT"))})
+
+
 def with_settings(netlist: Path, tool: Tool) -> bytes:
     """yosys' JSON with SETTINGS in it for nextpnr-xilinx, which has no option for them."""
     if tool != "nextpnr-xilinx":

@@ -42,6 +42,10 @@ class BinaryMvu(MatrixVector):
         return gcd(self.tap, self.simd)
 
     @property
+    def readers(self) -> int:
+        return self.group if self.masked else 1
+
+    @property
     def mask(self) -> Mask:
         """What lanes are valid or not of their own."""
         if not self.masked:

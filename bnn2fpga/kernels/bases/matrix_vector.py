@@ -96,6 +96,11 @@ class MatrixVector(Kernel):
         """(a, b) such that the integer dot product is a * accumulator + b."""
 
     @property
+    def readers(self) -> int:
+        """Lookup tables of a processing element that read one bit of the vector, about."""
+        return 1
+
+    @property
     def sum_type(self) -> IntType:
         """Of the register of a sum in the SystemVerilog."""
         return self.accumulator_type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -80,6 +80,13 @@ def joint(have: Stream, wanted: Stream) -> Joint:
     return Joint(max((converter.cycles.interval for converter in between), default=0), amounts(used))
 
 
+def _narrow(kernels: Iterable[Kernel], max_beat: int | None) -> list[Kernel]:
+    """Those of no beat wider than `max_beat` bits, or where there are none the narrowest."""
+    widest = {kernel: max(stream.bits for stream in (*kernel.inputs, *kernel.outputs)) for kernel in kernels}
+    limit = max(widest.values()) if max_beat is None else max(max_beat, min(widest.values()))
+    return [kernel for kernel, bits in widest.items() if bits <= limit]
+
+
 @dataclass(frozen=True, eq=False)
 class Choices:
     """A design's kernels, all their foldings, and the edges as if lanes fitted.
@@ -93,8 +100,8 @@ class Choices:
     port_bits: int
 
     @classmethod
-    def find(cls, design: Design, port_bits: int) -> Choices:
-        """All that there are."""
+    def find(cls, design: Design, port_bits: int, max_beat: int | None = None) -> Choices:
+        """All that there are, or those whose beats are of at most `max_beat` bits."""
         nodes, edges = without_converters(design)
         found = {}
         for node in nodes:
@@ -104,7 +111,8 @@ class Choices:
                 for entering, here, there in ((0, edge.source, edge.target), (1, edge.target, edge.source))
                 if here.node == node.name and there.node is None
             )
-            found[node.name] = [Choice(kernel, port_bits, outside) for kernel in node.kernel.foldings()]
+            kernels = _narrow(node.kernel.foldings(), max_beat)
+            found[node.name] = [Choice(kernel, port_bits, outside) for kernel in kernels]
         return cls(nodes, edges, found, port_bits)
 
     @property

@@ -12,6 +12,7 @@ from bnn2fpga.errors import FoldingError
 from bnn2fpga.planning.folding.choices import KINDS, Amounts, Choices, amounts
 from bnn2fpga.planning.folding.integer_program import GAP, ROUGH_GAP, solve
 from bnn2fpga.planning.folding.width_converters import refold
+from bnn2fpga.planning.limits import Limits
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles
 from bnn2fpga.planning.usage import fifo_resources, resources
@@ -34,11 +35,10 @@ def fold(
     board: Board,
     clock_mhz: float,
     fps: float | None = None,
-    max_lut: int | None = None,
-    max_bram: float | None = None,
+    limits: Limits | None = None,
 ) -> Design:
     """The design of `plan`."""
-    return plan(design, board, clock_mhz, fps, max_lut, max_bram).design
+    return plan(design, board, clock_mhz, fps, limits).design
 
 
 def plan(
@@ -46,26 +46,26 @@ def plan(
     board: Board,
     clock_mhz: float,
     fps: float | None = None,
-    max_lut: int | None = None,
-    max_bram: float | None = None,
+    limits: Limits | None = None,
 ) -> Plan:
     """The cheapest folding that makes `fps` frames a second, or without `fps` the fastest that fits.
 
-    What fits is USABLE of the board's LUTs, LUTs as memory, flip-flops and block RAM, or what `max_lut` and
-    `max_bram` say.
+    What fits is what `limits` say of LUTs and block RAM, and USABLE of the board's LUTs as memory and
+    flip-flops. No beat is wider than they say, where a kernel has a folding that is narrower.
     Raises FoldingError naming what is in the way and what is reachable.
     """
     if fps is not None and not 0 < fps < float("inf"):
         raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
+    allowed = limits or Limits.of(board)
     search = _Search(
         replace(design, target=Target(board.name, board.part, clock_mhz)),
-        Choices.find(design, board.hp_port_bits),
+        Choices.find(design, board.hp_port_bits, allowed.beat),
         np.array(
             [
-                USABLE * board.luts if max_lut is None else max_lut,
+                allowed.luts,
                 USABLE * board.lutram_luts,
                 USABLE * board.flipflops,
-                USABLE * board.bram36 if max_bram is None else max_bram,
+                allowed.bram36,
             ]
         ),
         ROUGH_GAP if fps is None else GAP,
