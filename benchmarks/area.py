@@ -27,7 +27,7 @@ from scipy.optimize import least_squares
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.backends.rtl_cells import copies_text, fifo_text
-from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.build.compiler import Flow, Options, Pipeline
 from bnn2fpga.circuits.memory import fifo_parts
 from bnn2fpga.circuits.resources import FITTED
 from bnn2fpga.design.graph import Design
@@ -41,13 +41,16 @@ from tests.rtl.cases import contracts
 
 MEASURED = Path(__file__).with_name("area.json")
 NETWORKS = ("TFC_1W1A.onnx", "bnnpynq_lfcW1A1.npz", "bnnpynq_cnvW1A1.npz", "fracnet_cifar10.npz")
-PLANS = (
-    ("TFC_1W1A.onnx", 100_000),
-    ("bnnpynq_lfcW1A1.npz", 300_000),
-    ("bnnpynq_cnvW1A1.npz", 10_000),
-    ("bnnpynq_cnvW1A1.npz", None),
-    ("fracnet_cifar10.npz", 10_000),
-    ("fracnet_cifar10.npz", None),
+PLANS: tuple[tuple[str, float | None, Flow], ...] = (
+    ("TFC_1W1A.onnx", 100_000, "vitis"),
+    ("TFC_1W1A.onnx", None, "openxc7"),
+    ("bnnpynq_lfcW1A1.npz", 300_000, "vitis"),
+    ("bnnpynq_lfcW1A1.npz", 250_000, "openxc7"),
+    ("bnnpynq_cnvW1A1.npz", 10_000, "vitis"),
+    ("bnnpynq_cnvW1A1.npz", 10_000, "openxc7"),
+    ("bnnpynq_cnvW1A1.npz", None, "vitis"),
+    ("fracnet_cifar10.npz", 10_000, "vitis"),
+    ("fracnet_cifar10.npz", None, "vitis"),
 )
 """Frames a second on a PYNQ-Z2; None is as fast as it allows. Their kernels are in the sweep as they are."""
 LARGEST = 1024
@@ -177,9 +180,9 @@ def chosen(folder: Path, count: int) -> list[Sample]:
 
 def planned(folder: Path) -> Iterator[Sample]:
     """Every kernel of the plans that there are models for."""
-    for name, fps in PLANS:
+    for name, fps, flow in PLANS:
         if (folder / name).is_file():
-            for node in Pipeline(folder / name, Options(fps=fps)).folded.nodes:
+            for node in Pipeline(folder / name, Options(fps=fps, flow=flow)).folded.nodes:
                 yield Sample(f"{name.split('.')[0]} {node.name}", node.kernel)
 
 
