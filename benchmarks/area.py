@@ -45,7 +45,7 @@ PLANS: tuple[tuple[str, float | None, Flow], ...] = (
     ("TFC_1W1A.onnx", 100_000, "vitis"),
     ("TFC_1W1A.onnx", None, "openxc7"),
     ("bnnpynq_lfcW1A1.npz", 300_000, "vitis"),
-    ("bnnpynq_lfcW1A1.npz", 250_000, "openxc7"),
+    ("bnnpynq_lfcW1A1.npz", 195_000, "openxc7"),
     ("bnnpynq_cnvW1A1.npz", 10_000, "vitis"),
     ("bnnpynq_cnvW1A1.npz", 10_000, "openxc7"),
     ("bnnpynq_cnvW1A1.npz", None, "vitis"),

@@ -128,6 +128,14 @@ def test_channels_are_moved_first_only_where_that_fits() -> None:
     [
         ({"pictures": np.zeros((1, 2))}, "holds pictures; frames are looked for under images"),
         ({"images": np.zeros((3, *SHAPE)), "labels": np.zeros(2)}, "labels of shape (2,) for 3 frames"),
+        (
+            {"images": np.zeros((2, *SHAPE)), "labels": np.full(2, 0.5)},
+            "labels that are no integers (float64)",
+        ),
+        ({"images": np.zeros((1, *SHAPE)), "labels": np.array(["a"])}, "labels that are no integers (<U1)"),
+        ({"images": np.full((1, *SHAPE), np.nan)}, "frames hold values that are not finite"),
+        ({"images": np.zeros((1, *SHAPE), complex)}, "frames hold values of type complex128"),
+        ({"images": np.full((1, *SHAPE), "a")}, "frames hold values of type <U1"),
     ],
 )
 def test_dataset_faults(tmp_path: Path, content: dict[str, np.ndarray], text: str) -> None:

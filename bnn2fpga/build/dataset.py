@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.errors import ConfigError
+from bnn2fpga.files.arrays import read_arrays
 
 IMAGES = ("images", "x", "test_images", "test_image", "x_test")
 LABELS = ("labels", "y", "test_labels", "test_label", "y_test")
@@ -39,25 +39,33 @@ def load_dataset(path: Path, shape: Sequence[int], divide: float = 1.0) -> Datas
     one of those in LABELS. A missing channel axis is added, and channels last are moved first where
     only that fits. Raises ConfigError.
     """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = (
-            {IMAGES[0]: loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded.files}
-        )
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
-        raise ConfigError(f"{path}: not a readable .npy or .npz file ({error})") from error
-    name = next((name for name in IMAGES if name in arrays), None)
+    if not divide or not np.isfinite(divide):
+        raise ConfigError(f"divide={divide:g}; legal: numbers but 0; 255 makes numbers up to 1 of pixels")
+    arrays = read_arrays(path)
+    name = next((name for name in ("", *IMAGES) if name in arrays), None)
     if name is None:
         raise ConfigError(
             f"{path}: holds {', '.join(arrays)}; frames are looked for under {', '.join(IMAGES)}"
         )
     labels = next((arrays[name] for name in LABELS if name in arrays), None)
-    frames = fit_frames(arrays[name], tuple(shape), str(path))
-    if labels is not None and labels.shape != (len(frames),):
-        raise ConfigError(f"{path}: labels of shape {labels.shape} for {len(frames)} frames")
+    found = arrays[name]
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        what = "values that are not finite" if found.dtype.kind in "f" else f"values of type {found.dtype}"
+        raise ConfigError(f"{path}: frames hold {what}; legal: real numbers")
+    frames = fit_frames(found, tuple(shape), str(path))
+    labels = None if labels is None else _whole(labels, len(frames), path)
     if divide != 1.0:
         frames = (frames / divide).astype(np.float32)
     return Dataset(frames, labels, arrays.get(SCORES))
+
+
+def _whole(labels: npt.NDArray[Any], frames: int, path: Path) -> npt.NDArray[np.int64]:
+    """A label for each frame, as integers; a ConfigError for others."""
+    if labels.shape != (frames,):
+        raise ConfigError(f"{path}: labels of shape {labels.shape} for {frames} frames")
+    if labels.dtype.kind not in "iuf" or not np.all(np.isfinite(labels) & (labels == np.floor(labels))):
+        raise ConfigError(f"{path}: labels that are no integers ({labels.dtype})")
+    return labels.astype(np.int64)
 
 
 def fit_frames(frames: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> npt.NDArray[Any]:

@@ -9,14 +9,15 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.errors import ConfigError
+from bnn2fpga.files.arrays import read_arrays
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -30,6 +31,8 @@ IDX = {
 CIFAR10 = ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"], b"labels")
 CIFAR100 = (["train"], ["test"], b"fine_labels")
 CIFAR_SHAPE = (3, 32, 32)
+MOST_CLASSES = 65_536
+"""Of a network's last layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +96,21 @@ def _checked(images: dict[str, Pixels], labels: dict[str, npt.NDArray[Any]], whe
             f"{where}: training images are {images['train'].shape[1:]}, "
             f"test images {images['test'].shape[1:]}"
         )
-    whole = {part: array.astype(np.int64) for part, array in labels.items()}
+    whole = {part: _whole(labels[part], f"{where}: {part} labels") for part in ("train", "test")}
     return ImageData(images["train"], whole["train"], images["test"], whole["test"])
 
 
+def _whole(labels: npt.NDArray[Any], where: str) -> Labels:
+    """Labels as integers from 0; a ConfigError for others, or for more classes than anyone trains."""
+    if labels.dtype.kind not in "iu":
+        raise ConfigError(f"{where} of type {labels.dtype}; legal: integers")
+    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise ConfigError(f"{where} from {labels.min()} to {labels.max()}; legal: 0 to {MOST_CLASSES - 1}")
+    return labels.astype(np.int64)
+
+
 def _load_npz(path: Path) -> ImageData:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path}: not a readable .npz file ({error})") from error
+    arrays = read_arrays(path)
     images, labels = {}, {}
     for part in ("train", "test"):
         labels[part] = _array(arrays, f"{part}_label", path)
@@ -158,25 +166,61 @@ def _idx(path: Path) -> Pixels:
     rank = data[3]
     header = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else (0,)
-    if len(data) - header != np.prod(shape):
-        raise ConfigError(
-            f"{path}: holds {len(data) - header} bytes, {np.prod(shape)} are announced; truncated?"
-        )
+    if len(data) - header != prod(shape):
+        held = len(data) - header
+        raise ConfigError(f"{path}: holds {held} bytes, {prod(shape)} are announced; truncated?")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
+class _PickledType:
+    """Stands in for numpy's dtype; only bytes without a sign are taken."""
+
+    def __init__(self, code: Any = "", *_: Any) -> None:
+        if code not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"holds an array of type {code!r}; legal: u1")
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _PickledArray:
+    """Stands in for an array while it is read: numpy's own believes what a file says of addresses."""
+
+    pixels: Pixels
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, data = state
+        if not isinstance(kind, _PickledType) or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("holds an array of something else than bytes")
+        self.pixels = np.frombuffer(data, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+def _encode(text: str, codec: Any = "") -> bytes:
+    """Python 3 writes bytes as text in old pickles."""
+    if codec not in ("latin1", b"latin1"):
+        raise pickle.UnpicklingError(f"holds text in {codec!r}")
+    return text.encode("latin1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy", "_reconstruct"): _PickledArray,
+    ("numpy", "ndarray"): _PickledArray,
+    ("numpy", "dtype"): _PickledType,
+    ("_codecs", "encode"): _encode,
+}
+
+
 class _ArraysOnly(pickle.Unpickler):
-    """Numpy arrays and plain containers; a pickle can name any function to be called."""
+    """Arrays of bytes and plain containers; a pickle can name any function to be called."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module.split(".")[0], name) in {
-            ("numpy", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"holds {module}.{name}, not only arrays")
+        found = _STAND_INS.get((module.split(".")[0], name))
+        if found is None:
+            raise pickle.UnpicklingError(f"holds {module}.{name}, not only arrays")
+        return found
 
 
 def _load_cifar(folder: Path, train: list[str], test: list[str], key: bytes) -> ImageData:
@@ -192,11 +236,14 @@ def _batch(path: Path, key: bytes) -> tuple[Pixels, npt.NDArray[Any]]:
     try:
         with path.open("rb") as file:
             content = _read_pickle(file)
-        pixels = np.asarray(content[b"data"], np.uint8).reshape(-1, *CIFAR_SHAPE)
-        return pixels, np.asarray(content[key], np.int64)
+        data, labels = content[b"data"], content[key]
+        pixels = data.pixels if isinstance(data, _PickledArray) else np.frombuffer(data, np.uint8)
+        if not all(isinstance(label, int) for label in labels):
+            raise ValueError("labels that are no integers")
+        return pixels.reshape(-1, *CIFAR_SHAPE), np.array(labels, np.int64)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a pickle can fail in any of its instructions
         reason = str(error) or type(error).__name__
         raise ConfigError(f"{path}: not a CIFAR batch ({reason}); truncated?") from error
 

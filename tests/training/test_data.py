@@ -152,7 +152,7 @@ def broken(kind: str, folder: Path) -> Path:
         ("packed idx cut off", "train-images-idx3-ubyte: cannot be read"),
         ("truncated batch", r"test: not a CIFAR batch .* truncated\?"),
         ("evil batch", "holds builtins.print, not only arrays"),
-        ("truncated npz", "not a readable .npz file"),
+        ("truncated npz", r"not a readable \.npy or \.npz file"),
         ("labels missing", "array train_label is missing"),
         ("float images", r"train images of shape .* and type float64; legal: uint8"),
         ("too few labels", r"\(63,\) train labels for 64 images"),

@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,6 +30,7 @@ from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.operations import Cast, Largest, LastPositive, Operation, Table, WholeNumbers
 from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.files.arrays import read_arrays
 from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
@@ -73,13 +73,7 @@ def import_bnnpynq(path: str | Path, fuse: bool = True) -> Design:
     With `fuse=False` thresholds stay kernels of their own, so that `trace` shows the popcounts.
     Raises ModelError for a file that is not of the format above.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError, BadZipFile) as error:
-        raise ModelError(f"{path}: not an .npz file ({error})") from error
+    arrays = read_arrays(Path(path), ModelError)
     try:
         design = _build(arrays, Path(path).stem)
     except KeyError as error:

@@ -15,18 +15,17 @@ reads; `_float` is a parameter's trained value, `_q8` the parameter's raw intege
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.files.arrays import read_arrays
 
 Floats = npt.NDArray[np.floating[Any]]
 _Number = TypeVar("_Number", bound=np.generic)
@@ -133,14 +132,7 @@ class FracNet:
 
 def load_fracnet(path: str | Path) -> FracNet:
     """The network in an .npz file; a ModelError that names the missing or wrong array if it holds none."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile, zlib.error) as error:
-        raise ModelError(f"{path}: not an .npz file ({error})") from error
-    return _Reader(str(path), arrays).network()
+    return _Reader(str(path), read_arrays(Path(path), ModelError)).network()
 
 
 @dataclass(frozen=True, eq=False)
