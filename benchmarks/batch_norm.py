@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from bnn2fpga.training.checkpoint import CHECKPOINT, Checkpoint, Epoch
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Pixels, load_images
 from bnn2fpga.training.results import TEST, write_results
-from bnn2fpga.training.trainer import CHECKPOINT, Callbacks, Epoch, read_checkpoint, train
+from bnn2fpga.training.trainer import Callbacks, train
 
 RATE = 6e-3
 """Of learning; what suits three epochs."""
@@ -96,8 +97,8 @@ def table(folder: Path) -> None:
     print("| network | test accuracy, % | seeds |\n|---|---:|---|")
     for name, (_, _, seeds) in ROWS.items():
         paths = [folder / f"{name.replace('/', '_')}-{seed}" for seed in range(seeds)]
-        kept = [read_checkpoint(path)["epochs"] for path in paths if (path / CHECKPOINT).is_file()]
-        found = [100 * epochs[-1]["test_accuracy"] for epochs in kept]
+        kept = [Checkpoint.read(path).epochs for path in paths if (path / CHECKPOINT).is_file()]
+        found = [100 * epochs[-1].test_accuracy for epochs in kept]
         if found:
             print(f"| {name} | {np.mean(found):.2f} | {', '.join(f'{value:.2f}' for value in found)} |")
 

@@ -216,7 +216,7 @@ def test_facts_that_contradict_each_other(tmp_path: Path, old: str, new: str, fa
             b"luts = 1\ndsps 2\n",
             "not valid TOML: Expected '=' after a key in a key/value pair (at line 2, column 6)",
         ),
-        (b"title = '\xff'\n", "not UTF-8 text"),
+        (b"title = '\xff'\n", "not valid TOML: byte 9 is no UTF-8"),
     ],
 )
 def test_broken_file(tmp_path: Path, text: bytes, fault: str) -> None:

@@ -2,7 +2,6 @@
 
 import difflib
 import reprlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from pydantic import (
 
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.files.package_data import data_folder
+from bnn2fpga.files.settings import read_toml
 
 USABLE = 0.8
 """Share of a chip's LUTs and block RAM that is planned with; place and route needs the rest."""
@@ -144,14 +144,9 @@ def load_board(name: str | Path) -> Board:
 
 def _read_board(path: Path) -> Board:
     try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Board.model_validate(facts)
-    except OSError as problem:
-        raise ConfigError(f"board file {path}: {problem.strerror or problem}") from problem
-    except UnicodeDecodeError as problem:
-        raise ConfigError(f"board file {path}: not UTF-8 text") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"board file {path}: not valid TOML: {problem}") from problem
+        return Board.model_validate(read_toml(path))
+    except ConfigError as problem:
+        raise ConfigError(f"board file {problem}") from problem
     except ValidationError as problem:
         faults = "; ".join(_fault(dict(error)) for error in problem.errors())
         raise ConfigError(f"board file {path}: {' '.join(faults.split())}") from problem

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.backends.rtl import rtl_project
@@ -17,6 +17,7 @@ from bnn2fpga.design.explanation import Explanation, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.files.project import Project
+from bnn2fpga.files.settings import Settings
 from bnn2fpga.planning.limits import Limits
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ GRAPH_STAGES = ("load", "streamline")
 """Stages that a parameter file, which has no graph, does not go through."""
 
 
-class Options(BaseModel):
+class Options(Settings):
     """What a build is asked for.
 
     `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
@@ -37,8 +38,6 @@ class Options(BaseModel):
     file's or the class's. For the `flow` openxc7 no more is planned than its tools can route. `exact_sums`
     and `trunk_bits` (0 to 12) are explained at `compile`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     board: str = "pynq-z2"
     fps: float | None = Field(default=None)

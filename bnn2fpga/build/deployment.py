@@ -22,7 +22,7 @@ from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, load_model
 from bnn2fpga.driver.operations import Operation, apply, written
-from bnn2fpga.errors import MismatchError
+from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.timing.schedule import frame_cycles, latency
 from bnn2fpga.tools.gcc import header_folder
 
@@ -99,7 +99,11 @@ def rebuild(simulation: Path, digest: str) -> Design:
     A MismatchError if it is not the one that `digest` names, as another version of bnn2fpga may build.
     """
     model = next(simulation.glob("model.*"), simulation / "model.onnx")
-    options = Options.model_validate_json((simulation / "options.json").read_text())
+    kept = simulation / "options.json"
+    try:
+        options = Options.from_json(kept.read_text(), kept)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{kept}: cannot be read ({error}); deploy again") from error
     design = Pipeline(model, options).lowered
     if design_digest(design) != digest:
         raise MismatchError(

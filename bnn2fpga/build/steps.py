@@ -179,9 +179,8 @@ class Build:
         clocks = self.pipeline.board.clocks_mhz
         routed = open_flow.bitstream(self.pipeline.folded, folder, self.config.openxc7, clocks)
         # with the seed that was best there is no other to try
-        found = {"place_and_route": routed.tool, "seed": routed.seed, "effort": 0}
-        tools = self.config.openxc7.model_copy(update=found)
-        repeated = self.config.model_copy(update={"openxc7": tools})
+        tools = self.config.openxc7.replaced(place_and_route=routed.tool, seed=routed.seed, effort=0)
+        repeated = self.config.replaced(openxc7=tools)
         (folder / "build.toml").write_text(repeated.to_toml(whole=True))
 
     def prove(self, folder: Path) -> None:

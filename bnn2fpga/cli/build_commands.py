@@ -130,16 +130,17 @@ def build(
     if model.suffix == ".toml":
         given = {"clock_mhz" if name == "clock" else name for name in given_options(context)}
         replaced = {name: value for name, value in options.items() if name in given}
-        config = read_settings(model, BuildConfig).model_copy(update=replaced)
+        config = read_settings(model, BuildConfig).replaced(**replaced)
     else:
         config = BuildConfig(model=model, **options)
     if strict_clock:
-        strict = {"strict_clock": True}
-        tools = {"openxc7": config.openxc7.model_copy(update=strict)}
-        config = config.model_copy(update=tools | {"vivado": config.vivado.model_copy(update=strict)})
+        config = config.replaced(
+            openxc7=config.openxc7.replaced(strict_clock=True),
+            vivado=config.vivado.replaced(strict_clock=True),
+        )
     asked = {"place_and_route": place_and_route, "effort": effort, "scheduler": scheduler}
     given_tools = {name: value for name, value in asked.items() if value is not None}
-    config = config.model_copy(update={"openxc7": config.openxc7.model_copy(update=given_tools)})
+    config = config.replaced(openxc7=config.openxc7.replaced(**given_tools))
     with BuildProgress(out) as progress:
         made = Build.of(config, progress.level, progress.placed)
         folders = run_flow(output, made.steps(), to, progress.step)

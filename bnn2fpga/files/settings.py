@@ -1,26 +1,78 @@
-"""TOML files as settings."""
+"""The entrance for settings: TOML files and arguments become a frozen value, or one line with every fault."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bnn2fpga.errors import ConfigError
 
-Settings = TypeVar("Settings", bound=BaseModel)
+LARGEST = 1 << 20
+"""Bytes of a file of settings."""
 
 
-def read_settings(path: Path, kind: type[Settings]) -> Settings:
+class Settings(BaseModel):
+    """Frozen settings; no infinity, no NaN. A ConfigError lists every fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(faults(error)) from error
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Self:
+        """What `model_dump_json` wrote, read from `path`."""
+        try:
+            values = json.loads(text)
+            return cls(**values)
+        except (ValueError, TypeError, RecursionError, ConfigError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def replaced(self, **values: Any) -> Self:
+        """The same with other values, checked."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**kept | values)
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def faults(error: ValidationError) -> str:
+    """Every fault by name, on one line."""
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"]))) for fault in error.errors()
+    )
+
+
+def read_settings(path: Path, kind: type[Kind]) -> Kind:
     """The TOML file `path` as a `kind`; a ConfigError that lists every fault."""
+    table = read_toml(path)
     try:
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind(**table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file; a ConfigError if it is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path}: more than {LARGEST:,} bytes; it is no file of settings")
+        return tomllib.loads(content.decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: byte {error.start} is no UTF-8") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid TOML: nested too deeply") from error
+    except ValueError as error:  # tomllib's own, and numbers of too many digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{path}: {faults}") from error

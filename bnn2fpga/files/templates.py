@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from bnn2fpga.errors import BuildError
 from bnn2fpga.files.package_data import data_folder
 
-COPY_LOADS = 128
+COPY_LOADS = 32
 """Inputs that a register of the SystemVerilog drives before it gets a copy: more make for a slow wire."""
 
 
@@ -30,6 +30,16 @@ def _table(values: Any, *shape: int) -> str:
 def _native(bits: int) -> str:
     """The unsigned C integer of 8, 16, 32 or 64 bits."""
     return {8: "unsigned char", 16: "unsigned short", 32: "unsigned", 64: "unsigned long long"}[bits]
+
+
+def _c_int(*things: Any) -> str:
+    """The signed C integer that holds all `things`: numbers, arrays of them, types with `low` and `high`."""
+    ends = [
+        end
+        for thing in things
+        for end in ((thing.low, thing.high) if hasattr(thing, "low") else np.ravel(thing).tolist())
+    ]
+    return "int" if all(-(1 << 31) <= end < 1 << 31 for end in ends) else "long long"
 
 
 def _index_bits(count: int) -> int:
@@ -58,6 +68,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "table": _table,
         "native": _native,
+        "c_int": _c_int,
         "index_bits": _index_bits,
         "copies": _copies,
         "literal": _literal,

@@ -14,9 +14,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bnn2fpga.errors import ToolError
+from bnn2fpga.files.settings import Settings
 from bnn2fpga.tools.run_tool import call
 
 INSTALL = "source the settings64.sh of Vitis and Vivado, 2020.2 to 2025.2"
@@ -67,7 +68,7 @@ _HLS = (
 _VIVADO = (_Command("vivado", "-version", (2020, 2)),)
 
 
-class Vivado(BaseModel):
+class Vivado(Settings):
     """The table [vivado] of build.toml; a tool without a path is looked for on PATH.
 
     `hls` is the path of vitis-run, vitis_hls or v++. `jobs` is how many runs Vivado starts at a time.
@@ -76,8 +77,6 @@ class Vivado(BaseModel):
     From HLS a clock slower than asked for is an error. From RTL the board runs at the highest clock that
     timing allows, unless `strict_clock` makes that an error too.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hls: Path | None = None
     vivado: Path | None = None

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bnn2fpga.errors import ToolError
+from bnn2fpga.files.settings import Settings
 from bnn2fpga.tools.chip_database import TOOLS, Tool, check_database
 
 INSTALL = "unpack a release of github.com/cavearr/toolchain-openxc7-releases, its bin/ on PATH"
@@ -33,7 +34,7 @@ UNTIMED: dict[Tool, str] = {
 """Why a margin is left, in words."""
 
 
-class OpenXC7(BaseModel):
+class OpenXC7(Settings):
     """The table [openxc7] of build.toml; a tool without a path is looked for on PATH.
 
     `place_and_route` is the program that does it; whichever is found if absent. `chipdb` is nextpnr-xilinx's
@@ -52,8 +53,6 @@ class OpenXC7(BaseModel):
     With `prove`, the bitstream is read back into a netlist by what `database` says of the chip, simulated,
     and compared.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     yosys: Path | None = None
     place_and_route: Tool | None = None

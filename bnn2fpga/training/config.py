@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from bnn2fpga.files.settings import read_settings
+from bnn2fpga.files.settings import Settings, read_settings
+
+MOST_RATE = 100.0
+"""A rate that leaves no weight as it was; above it, sums overflow."""
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """A training run, as in its TOML file; paths in the file are relative to it.
 
     `model` and its `parameters` name a network of `training.models`. Training is Adam on cross entropy with
@@ -22,15 +25,13 @@ class TrainConfig(BaseModel):
     another run, whose scores, softened by `temperature`, have the share `teacher_weight` of the loss.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str
     data: Path
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     epochs: int = Field(default=30, ge=1)
     float_epochs: int = Field(default=0, ge=0)
     batch: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE)
     schedule: Literal["cosine", "linear"] = "cosine"
     warmup: int = Field(default=0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -43,11 +44,11 @@ class TrainConfig(BaseModel):
     teacher: Path | None = None
     teacher_weight: float = Field(default=0.5, ge=0, le=1)
     temperature: float = Field(default=3.0, gt=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
 
 
 def read_train_config(path: Path) -> TrainConfig:
     """The run in a TOML file; a ConfigError that lists every fault."""
     config = read_settings(path, TrainConfig)
     teacher = config.teacher and path.parent / config.teacher
-    return config.model_copy(update={"data": path.parent / config.data, "teacher": teacher})
+    return config.replaced(data=path.parent / config.data, teacher=teacher)

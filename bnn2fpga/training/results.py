@@ -9,8 +9,9 @@ import numpy as np
 from torch import nn
 
 from bnn2fpga.frontend import load
+from bnn2fpga.training.checkpoint import Epoch
 from bnn2fpga.training.data import ImageData
-from bnn2fpga.training.trainer import Epoch, as_input
+from bnn2fpga.training.trainer import as_input
 
 CURVES, MODEL, TEST = "curves.svg", "model.onnx", "test.npz"
 

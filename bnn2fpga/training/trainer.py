@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError, TrainingError
 from bnn2fpga.training.calibration import calibrate, settle
+from bnn2fpga.training.checkpoint import CHECKPOINT, Checkpoint, Epoch
 from bnn2fpga.training.clipping import clip_gradients
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import ImageData, Labels, Pixels
@@ -24,19 +24,8 @@ from bnn2fpga.training.distributed import Group
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, follows
 from bnn2fpga.training.models import build_model
 
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+METRICS = "metrics.jsonl"
 TEST_BATCH = 500
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One finished epoch, from 1; `loss` is the mean over the training images."""
-
-    number: int
-    loss: float
-    test_accuracy: float
-    learning_rate: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -149,6 +138,10 @@ class _Run:
             if group.first:
                 self.callbacks.on_step(Step(number, step + 1, len(batches), loss.item()))
         set_float_weights(self.net, False)
+        if not all(bool(weights.isfinite().all()) for weights in self.net.parameters()):
+            raise TrainingError(
+                f"epoch {number}: weights are not finite; lower learning_rate ({config.learning_rate:g})"
+            )
         return float(total) / len(batches)
 
     def _settle(self) -> None:
@@ -216,43 +209,20 @@ class _Run:
         (self.folder / METRICS).write_text("".join(f"{line}\n" for line in lines))
 
     def _restore(self) -> None:
-        kept = read_checkpoint(self.folder)
-        if kept["config"] != self.config.model_dump_json():
+        kept = Checkpoint.read(self.folder)
+        if kept.config != self.config.model_dump_json():
             raise ConfigError(f"{self.folder}: holds a run of another configuration; give another folder")
-        _fill(self.net, kept, self.folder)
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.epochs = [Epoch(**values) for values in kept["epochs"]]
-
-
-def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """What a run keeps in `folder`; a ConfigError if it is missing or broken."""
-    path = folder / CHECKPOINT
-    try:
-        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; train that network first") from None
-    except Exception as error:
-        raise ConfigError(f"{path}: not a checkpoint ({type(error).__name__})") from error
-    return kept
+        kept.fill(self.net, self.optimizer)
+        self.epochs = list(kept.epochs)
 
 
 def load_network(folder: Path, data: ImageData) -> nn.Module:
     """The network of the run in `folder`, in evaluation mode, for images like `data`'s."""
-    kept = read_checkpoint(folder)
-    config = TrainConfig.model_validate_json(kept["config"])
+    kept = Checkpoint.read(folder)
+    config = TrainConfig.from_json(kept.config, folder / CHECKPOINT)
     net = build_model(config.model, data.shape, data.classes, config.parameters)
-    _fill(net, kept, folder)
+    kept.fill(net)
     return net.eval()
-
-
-def _fill(net: nn.Module, kept: dict[str, Any], folder: Path) -> None:
-    """Gives a network the parameters of a checkpoint; a ConfigError if it has others."""
-    try:
-        net.load_state_dict(kept["network"])
-    except RuntimeError as error:
-        raise ConfigError(
-            f"{folder / CHECKPOINT}: another version's network of that name; train it again"
-        ) from error
 
 
 def evaluate_quickly(net: nn.Module) -> None:

@@ -30,6 +30,8 @@ class TestContract(KernelContract):
     always = (
         Sum(Stream((2, 2, 12), BIPOLAR), Stream((2, 2, 12), BIPOLAR)),
         Sum(Stream((24,), IntType(10, True)), Stream((24,), IntType(3)), (0, 4), -7),
+        Sum(Stream((2, 12), IntType(31)), Stream((2, 12), IntType(31)), (0, 0), 1),
+        Sum(Stream((2, 12), IntType(30, True)), Stream((2, 12), IntType(28)), (1, 2), -3),
     )
 
 

@@ -36,6 +36,7 @@ class TestContract(KernelContract):
     always = (
         gate(BIPOLAR, IntType(10, True), 12, 0, 0, 1),
         gate(IntType(10, True), IntType(10, True), 6, 1, -27, 2),
+        gate(IntType(31), IntType(31), 6, 1, 0, 3),
     )
 
 

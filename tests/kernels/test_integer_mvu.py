@@ -44,6 +44,7 @@ class TestContract(MatrixVectorContract):
         dot_layer(IntType(8), BIPOLAR, (1, 4, 70), 1),
         dot_layer(IntType(3, True), IntType(2, True), (2, 4, 36), 2),
         dot_layer(BIPOLAR, IntType(2), (1, 4, 12), 3),
+        dot_layer(IntType(24), IntType(2), (1, 4, 6), 4),
     )
 
 

@@ -29,6 +29,7 @@ class TestContract(KernelContract):
         WindowMax(Stream((2, 2, 48), BIPOLAR), 4),
         WindowMax(Stream((3, 36), IntType(5, True)), 3),
         WindowMax(Stream((3, 24), IntType(5)), 4),
+        WindowMax(Stream((3, 24), IntType(32)), 4),
     )
 
 

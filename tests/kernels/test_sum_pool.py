@@ -23,7 +23,11 @@ def sums(channels: tuple[int, ...]) -> st.SearchStrategy[WindowSum]:
 
 class TestContract(KernelContract):
     layers = sums((6, 12))
-    always = (WindowSum(Stream((2, 2, 48), BIPOLAR), 4), WindowSum(Stream((64 * 6,), IntType(5, True)), 64))
+    always = (
+        WindowSum(Stream((2, 2, 48), BIPOLAR), 4),
+        WindowSum(Stream((64 * 6,), IntType(5, True)), 64),
+        WindowSum(Stream((2, 2, 24), IntType(30)), 4),
+    )
 
 
 @settings(max_examples=100, deadline=None)

@@ -36,6 +36,8 @@ def mappings(channels: tuple[int, ...]) -> st.SearchStrategy[Map]:
 
 
 FLAT = Steps.read(np.array([[1, 0, 3, 2, 1, 0]] * 2), np.array([0, 1]), IntType(2))
+NEVER = Steps.read(np.array([[0], [1]]), np.array([0, 1 << 31]), IntType(1))
+"""A step that nothing reaches, as in files by others."""
 
 
 class TestContract(KernelContract):
@@ -45,6 +47,8 @@ class TestContract(KernelContract):
         mapping(BIPOLAR, 6, "falling", TERNARY, 2),
         mapping(IntType(12, True), 12, "mixed", IntType(4, True), 1),
         Map(Stream((2, 6), IntType(4)), FLAT),
+        mapping(IntType(31), 12, "rising", IntType(2), 3),
+        Map(Stream((2, 1), IntType(4)), NEVER),
     )
 
 
