@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from bnn2fpga.build.compiler import Options
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
@@ -28,7 +30,7 @@ class BuildConfig(Options):
     model: Path
     data: Path | None = None
     divide: float = 1.0
-    frames: int = 64
+    frames: int = Field(default=64, ge=1)
     source: Source = "hls"
     vivado: Vivado = Vivado()
     openxc7: OpenXC7 = OpenXC7()

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bnn2fpga.errors import ToolError
+from bnn2fpga.files.writing import write_whole
 from bnn2fpga.planning.pool import Pool
 from bnn2fpga.tools.nextpnr import ROUTED, Routing, route
 from bnn2fpga.tools.openxc7 import HOW, OpenXC7
@@ -203,10 +204,10 @@ class _Store:
         """Keeps a result, with its features if it is the best; gives the best."""
         better = routing if best is None else max(best, routing, key=_speed)
         if better is routing:
-            _write(self.folder / f"{routing.seed}.log.gz", outcome.log)
-            _write(self.folder / f"{routing.seed}.netlist.gz", outcome.netlist)
-            _write(self._features(routing.seed), outcome.fasm)
-        _write(self.folder / f"{routing.seed}.json", json.dumps(routing.as_dict()).encode())
+            write_whole(self.folder / f"{routing.seed}.log.gz", outcome.log)
+            write_whole(self.folder / f"{routing.seed}.netlist.gz", outcome.netlist)
+            write_whole(self._features(routing.seed), outcome.fasm)
+        write_whole(self.folder / f"{routing.seed}.json", json.dumps(routing.as_dict()).encode())
         if best and better is routing:
             self._features(best.seed).unlink(missing_ok=True)
             for kind in ("log", "netlist"):
@@ -229,7 +230,7 @@ class _Store:
 
     def spend(self, seconds: float) -> None:
         """Keeps the seconds for the next run."""
-        _write(self.folder / "spent", f"{seconds:.1f}".encode())
+        write_whole(self.folder / "spent", f"{seconds:.1f}".encode())
 
     def _features(self, number: int) -> Path:
         return self.folder / f"{number}.fasm.gz"
@@ -244,10 +245,3 @@ class _Store:
 def _speed(routing: Routing) -> tuple[float, int]:
     """Of equals the one with the smaller seed is better."""
     return routing.slowest.fmax_mhz, -routing.seed
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, even if the process is killed."""
-    aside = path.with_name(f".tmp-{path.name}")
-    aside.write_bytes(content)
-    aside.replace(path)

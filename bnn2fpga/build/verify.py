@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.ladder import Array, Ladder, Level, compare_integers, compare_labels, compare_outputs
 from bnn2fpga.design.integers import Ints
-from bnn2fpga.errors import BuildError
+from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.planning.timing.schedule import interval
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
@@ -105,11 +106,18 @@ def graph_outputs(pipeline: Pipeline, frames: Array) -> Array | None:
     return compute_graph(pipeline.streamlined[0], host, frames).outputs
 
 
+MOST_BYTES = 1 << 30
+"""Of random frames."""
+
+
 def random_frames(pipeline: Pipeline, count: int, seed: int = 0) -> Array:
     """Frames for a model whose data is not at hand: half of them image-like, half of a wide range."""
+    shape = pipeline.lowered.host.input_shape
+    most = MOST_BYTES // (8 * prod(shape))
+    if count > most:
+        raise ConfigError(f"frames={count:,} of {8 * prod(shape):,} bytes each; legal: 1 to {most:,}")
     if pipeline.imported:
-        shape = (count, *pipeline.lowered.host.input_shape)
-        return np.random.default_rng(seed).integers(0, 256, shape)
+        return np.random.default_rng(seed).integers(0, 256, (count, *shape))
     from bnn2fpga.frontend.graph.streamline import random_input
 
     return random_input(pipeline.loaded, count, seed)

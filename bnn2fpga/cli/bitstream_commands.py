@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bnn2fpga.cli.terminal import command, out
-from bnn2fpga.errors import ConfigError
+from bnn2fpga.files.writing import write_whole
 
 PANEL = "Build"
 
@@ -33,9 +33,6 @@ def decode(
     from bnn2fpga.bitstream.verilog import verilog
 
     netlist = read_back(bitstream, part or part_of(bitstream), database)
-    try:
-        output.write_text(verilog(netlist, TOP))
-    except OSError as error:
-        raise ConfigError(f"{output}: {error.strerror or error}; choose another --output") from error
+    write_whole(output, verilog(netlist, TOP))
     counted = ", ".join(f"{count:,} {kind}" for kind, count in netlist.counts().items())
     out.print(f"{output}: {counted}", soft_wrap=True)

@@ -5,8 +5,11 @@ Exit codes: 0 done, 1 build error, 2 wrong usage, 3 tool missing or failed, 4 re
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -48,10 +51,19 @@ def _global(
 def main() -> None:
     """The entry point: every refusal is one line on standard error and an exit code."""
     warnings.simplefilter("ignore")
+    _prepare_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except BuildError as error:
         _give_up(str(error), error.exit_code)
+    except OSError as error:
+        # what cannot be written now must not be tried again when Python ends
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        where = f"{error.filename}: " if error.filename else "writing: "
+        _give_up(f"{where}{error.strerror or error}; free or choose another place, and run it again", 1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _give_up("stopped; the same command goes on from here", INTERRUPTED)
@@ -60,6 +72,15 @@ def main() -> None:
         if "--debug" in sys.argv[1:2]:
             raise
         _give_up(f"{type(error).__name__}: {error}; a fault of bnn2fpga, see bnn2fpga --debug", 1)
+
+
+def _prepare_streams() -> None:
+    """Makes the standard streams take every text, where a terminal knows no more than ASCII or is closed."""
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _give_up(text: str, exit_code: int) -> NoReturn:

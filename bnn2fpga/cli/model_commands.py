@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from bnn2fpga.cli.progress import ExploreProgress
 from bnn2fpga.cli.tables import fifo_table, kernel_table, level_line, share_bars, speed, stacked
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.files.writing import write_whole
 from bnn2fpga.planning.estimate import estimate as estimate_design
 from bnn2fpga.planning.exploration.explore import POINTS, Space
 from bnn2fpga.planning.exploration.explore import explore as explore_design
@@ -70,10 +72,9 @@ def simulate(
         same = int((predicted_labels(results) == predicted_labels(graph)).sum())
         out.print(f"{same:,} of {len(results):,} labels as before the trunk was rounded")
     if output is not None:
-        try:
-            np.save(output, results)
-        except OSError as error:
-            raise ConfigError(f"{output}: {error.strerror or error}; choose another file") from error
+        content = io.BytesIO()
+        np.save(content, results)
+        write_whole(output, content.getvalue())
 
 
 @command(PANEL, "bnn2fpga verify tfc.onnx --data mnist.npz --divide 255 --frames 1000")

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -28,8 +29,8 @@ def claim(folder: Path) -> BinaryIO:
                 f"output folder {folder} is not empty and holds no build of bnn2fpga; "
                 "choose a new or an empty folder"
             )
-        (folder / MARKER).touch()
-        lock = (folder / _LOCK).open("wb")
+        _own_file(folder / MARKER).close()
+        lock = _own_file(folder / _LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,15 +41,22 @@ def claim(folder: Path) -> BinaryIO:
         return lock
 
 
+def _own_file(path: Path) -> BinaryIO:
+    """Opens a file of ours, made if need be and never emptied; an OSError where a link stands instead."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
+
+
 @contextlib.contextmanager
-def blaming(folder: Path, only: Collection[int] = ()) -> Iterator[None]:
-    """Turns an OSError (of the given numbers, or any) into a ConfigError about the folder."""
+def blaming(output: Path, only: Collection[int] = (), what: str = "folder") -> Iterator[None]:
+    """Turns an OSError (of the given numbers, or any) into a ConfigError about an output folder or file."""
     try:
         yield
     except OSError as problem:
         if only and problem.errno not in only:
             raise
-        advice = "choose another folder"
+        advice = f"choose another {what}"
         if problem.errno in _NO_ROOM:
             advice = "free some space and run it again, the finished steps are kept"
-        raise ConfigError(f"output folder {folder}: {problem.strerror or problem}; {advice}") from problem
+        if problem.errno == errno.ELOOP:
+            advice = f"{problem.filename} is a link, remove it"
+        raise ConfigError(f"output {what} {output}: {problem.strerror or problem}; {advice}") from problem

@@ -15,10 +15,22 @@ LARGEST = 1 << 20
 """Bytes of a file of settings."""
 
 
-class Settings(BaseModel):
-    """Frozen settings; no infinity, no NaN. A ConfigError lists every fault."""
+class Table(BaseModel):
+    """Frozen settings that are a part of others; no infinity, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def replaced(self, **values: Any) -> Self:
+        """The same with other values; a ConfigError lists every fault."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set}
+        try:
+            return type(self)(**kept | values)
+        except ValidationError as error:
+            raise ConfigError(faults(error)) from error
+
+
+class Settings(Table):
+    """All of what is asked for; a ConfigError lists every fault."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -34,11 +46,6 @@ class Settings(BaseModel):
             return cls(**values)
         except (ValueError, TypeError, RecursionError, ConfigError) as error:
             raise ConfigError(f"{path}: {error}") from error
-
-    def replaced(self, **values: Any) -> Self:
-        """The same with other values, checked."""
-        kept = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**kept | values)
 
 
 Kind = TypeVar("Kind", bound=Settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 from bnn2fpga.boards.board import USABLE
 from bnn2fpga.files.templates import render
+from bnn2fpga.files.writing import write_whole
 from bnn2fpga.report.dataflow_plot import dataflow_svg, folding_text
 from bnn2fpga.report.report_file import markdown
 from bnn2fpga.report.roofline_plot import roofline_svg, with_prefix
@@ -41,9 +42,7 @@ class Use:
 def write_pages(folder: Path, facts: Mapping[str, Any]) -> None:
     """index.html and report.md into `folder`, each whole or not at all."""
     for name, text in {"index.html": page(facts), "report.md": markdown(facts)}.items():
-        aside = folder / f".{name}.tmp"
-        aside.write_text(text, encoding="utf-8", newline="\n")
-        aside.replace(folder / name)
+        write_whole(folder / name, text)
 
 
 def page(facts: Mapping[str, Any]) -> str:

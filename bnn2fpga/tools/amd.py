@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import Field
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.files.settings import Settings
+from bnn2fpga.files.settings import Table
 from bnn2fpga.tools.run_tool import call
 
 INSTALL = "source the settings64.sh of Vitis and Vivado, 2020.2 to 2025.2"
@@ -68,7 +68,7 @@ _HLS = (
 _VIVADO = (_Command("vivado", "-version", (2020, 2)),)
 
 
-class Vivado(Settings):
+class Vivado(Table):
     """The table [vivado] of build.toml; a tool without a path is looked for on PATH.
 
     `hls` is the path of vitis-run, vitis_hls or v++. `jobs` is how many runs Vivado starts at a time.

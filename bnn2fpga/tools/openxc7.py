@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field
 
 from bnn2fpga.errors import ToolError
-from bnn2fpga.files.settings import Settings
+from bnn2fpga.files.settings import Table
 from bnn2fpga.tools.chip_database import TOOLS, Tool, check_database
 
 INSTALL = "unpack a release of github.com/cavearr/toolchain-openxc7-releases, its bin/ on PATH"
@@ -34,7 +34,7 @@ UNTIMED: dict[Tool, str] = {
 """Why a margin is left, in words."""
 
 
-class OpenXC7(Settings):
+class OpenXC7(Table):
     """The table [openxc7] of build.toml; a tool without a path is looked for on PATH.
 
     `place_and_route` is the program that does it; whichever is found if absent. `chipdb` is nextpnr-xilinx's

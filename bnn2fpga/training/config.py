@@ -28,9 +28,9 @@ class TrainConfig(Settings):
     model: str
     data: Path
     parameters: dict[str, Any] = Field(default_factory=dict)
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=30, ge=1, le=100_000)
     float_epochs: int = Field(default=0, ge=0)
-    batch: int = Field(default=128, ge=1)
+    batch: int = Field(default=128, ge=1, le=1_000_000)
     learning_rate: float = Field(default=1e-3, gt=0, le=MOST_RATE)
     schedule: Literal["cosine", "linear"] = "cosine"
     warmup: int = Field(default=0, ge=0)

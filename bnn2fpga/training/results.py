@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from bnn2fpga.files.output_folder import blaming
 from bnn2fpga.frontend import load
 from bnn2fpga.training.checkpoint import Epoch
 from bnn2fpga.training.data import ImageData
@@ -20,10 +21,11 @@ def write_results(folder: Path, net: nn.Module, data: ImageData, epochs: Sequenc
     """The curves as a picture, the network as QONNX, and the test images as the network takes them."""
     import torch
 
-    plot_curves(epochs, folder / CURVES)
-    load(net.cpu().eval(), torch.zeros(1, *data.shape)).save(str(folder / MODEL))
-    images = as_input(torch.from_numpy(data.test_images)).numpy()
-    np.savez_compressed(folder / TEST, images=images, labels=data.test_labels)
+    with blaming(folder):
+        plot_curves(epochs, folder / CURVES)
+        load(net.cpu().eval(), torch.zeros(1, *data.shape)).save(str(folder / MODEL))
+        images = as_input(torch.from_numpy(data.test_images)).numpy()
+        np.savez_compressed(folder / TEST, images=images, labels=data.test_labels)
 
 
 def plot_curves(epochs: Sequence[Epoch], path: Path) -> None:

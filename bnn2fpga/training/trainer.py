@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError, TrainingError
+from bnn2fpga.files.output_folder import blaming
+from bnn2fpga.files.writing import write_whole
 from bnn2fpga.training.calibration import calibrate, settle
 from bnn2fpga.training.checkpoint import CHECKPOINT, Checkpoint, Epoch
 from bnn2fpga.training.clipping import clip_gradients
@@ -80,7 +83,8 @@ class _Run:
             self.net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.epochs: list[Epoch] = []
-        folder.mkdir(parents=True, exist_ok=True)
+        with blaming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).is_file():
             self._restore()
         elif config.calibrate:
@@ -194,7 +198,7 @@ class _Run:
 
     def _keep(self) -> None:
         """The checkpoint, moved into place whole, then the metrics."""
-        aside = self.folder / f"{CHECKPOINT}.part"
+        content = io.BytesIO()
         torch.save(
             {
                 "config": self.config.model_dump_json(),
@@ -202,11 +206,11 @@ class _Run:
                 "optimizer": self.optimizer.state_dict(),
                 "epochs": [asdict(epoch) for epoch in self.epochs],
             },
-            aside,
+            content,
         )
-        aside.replace(self.folder / CHECKPOINT)
+        write_whole(self.folder / CHECKPOINT, content.getvalue())
         lines = (json.dumps(asdict(epoch)) for epoch in self.epochs)
-        (self.folder / METRICS).write_text("".join(f"{line}\n" for line in lines))
+        write_whole(self.folder / METRICS, "".join(f"{line}\n" for line in lines))
 
     def _restore(self) -> None:
         kept = Checkpoint.read(self.folder)

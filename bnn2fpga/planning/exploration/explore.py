@@ -22,6 +22,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ConfigError, FoldingError
 from bnn2fpga.files.output_folder import blaming, claim
 from bnn2fpga.files.package_data import package_digest
+from bnn2fpga.files.writing import write_whole
 from bnn2fpga.planning.exploration.front_plot import draw_front
 from bnn2fpga.planning.exploration.points import Point, Refused, Result, Task, front
 from bnn2fpga.planning.exploration.workers import Evaluate
@@ -121,9 +122,9 @@ def explore(
         if not points:
             raise FoldingError(f"no point to draw; {refused[0].refusal}")
         best = front(points)
-        _write(folder / "points.json", _as_json({"design": design.name, "points": results}))
-        _write(folder / "front.csv", _as_csv(best))
-        _write(folder / "front.svg", draw_front(design.name, space.boards, points, best))
+        write_whole(folder / "points.json", _as_json({"design": design.name, "points": results}))
+        write_whole(folder / "front.csv", _as_csv(best))
+        write_whole(folder / "front.svg", draw_front(design.name, space.boards, points, best))
     return best, refused
 
 
@@ -147,7 +148,7 @@ class _Store:
     def put(self, task: Task, result: Result) -> None:
         with blaming(self.folder):
             self.folder.mkdir(exist_ok=True)
-        _write(self.path(task), result.model_dump_json(indent=1).encode() + b"\n")
+        write_whole(self.path(task), result.model_dump_json(indent=1).encode() + b"\n")
 
 
 def _complete(
@@ -193,11 +194,3 @@ def _as_csv(points: Sequence[Point]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of it or nothing, even if the process is killed."""
-    aside = path.with_name(f".tmp-{path.name}")
-    with blaming(path.parent):
-        aside.write_bytes(content)
-        aside.replace(path)

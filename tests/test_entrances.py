@@ -1,0 +1,162 @@
+"""What comes in by files, options and streams, broken on purpose: one line and an exit code each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bnn2fpga.build.compiler import Options
+from bnn2fpga.build.config import BuildConfig
+from bnn2fpga.errors import BuildError, ConfigError
+from bnn2fpga.files.output_folder import claim
+from bnn2fpga.files.settings import LARGEST, read_settings
+from bnn2fpga.files.writing import write_whole
+from bnn2fpga.training.checkpoint import CHECKPOINT, Checkpoint
+from bnn2fpga.training.config import TrainConfig
+from bnn2fpga.training.data import load_images
+
+COMMAND = [sys.executable, "-m", "bnn2fpga", "boards"]
+FULL = Path("/dev/full")
+
+
+def run(**how: Any) -> subprocess.CompletedProcess[str]:
+    """A short command with streams of its own."""
+    return subprocess.run(COMMAND, stderr=subprocess.PIPE, text=True, timeout=120, check=False, **how)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_full_standard_output() -> None:
+    with FULL.open("w") as full:
+        done = run(stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: writing: No space left on device; free or choose another place, and run it again\n"
+    )
+
+
+def test_a_closed_standard_output() -> None:
+    done = run(stdout=None, preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_of_ascii() -> None:
+    done = run(stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "pynq-z2" in done.stdout and done.stdout.isascii()
+
+
+@pytest.mark.parametrize("name", [".lock", ".bnn2fpga"])
+def test_a_link_in_an_output_folder_is_not_followed(tmp_path: Path, name: str) -> None:
+    folder, kept = tmp_path / "build", tmp_path / "kept"
+    claim(folder).close()
+    kept.write_text("mine")
+    (folder / name).unlink()
+    (folder / name).symlink_to(kept)
+    with pytest.raises(ConfigError, match=rf"output folder {folder}: .*{name} is a link, remove it"):
+        claim(folder)
+    assert kept.read_text() == "mine"
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", "é")
+    assert (tmp_path / "a").read_bytes() == "é".encode()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="folder: Is a directory; choose another file"):
+        write_whole(tmp_path / "folder", b"")
+    with pytest.raises(ConfigError, match="No such file or directory; choose another file"):
+        write_whole(tmp_path / "absent" / "a", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"a = " + b"[" * 20_000, "nested too deeply"),
+        (b"#" * (LARGEST + 1), "it is no file of settings"),
+        (b'model = "\xff"', "byte 9 is no UTF-8"),
+        (b"frames = " + b"9" * 5000, "not valid TOML"),
+        (b'model = "a"\nmax_bram = nan', "max_bram: Input should be a finite number"),
+        (b'model = "a"\nfps = inf', "fps: Input should be a finite number"),
+        (b'model = "a"\nframes = 0', "frames: Input should be greater than or equal to 1"),
+        (b'model = "a"\n[openxc7]\nseed = -1\nmargin = 2', "openxc7.*seed: .*margin: "),
+        (b'model = "a"\nflow = "other"', "flow: Input should be"),
+    ],
+)
+def test_settings_of_a_build(tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "build.toml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_settings(path, BuildConfig)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": float("inf")},
+        {"learning_rate": 1e38},
+        {"seed": 1 << 62},
+        {"epochs": 10**12},
+        {"batch": 10**12},
+        {"temperature": float("nan")},
+    ],
+)
+def test_settings_of_a_training(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(values))):
+        TrainConfig(model="mlp", data=Path("data.npz"), **values)
+
+
+def test_settings_from_python_are_a_build_error() -> None:
+    with pytest.raises(BuildError, match="fps: "):
+        Options(fps="fast")
+    with pytest.raises(BuildError, match="nonsense: "):
+        Options().replaced(nonsense=1)
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [1, 2],
+        {},
+        {"config": "{}", "network": {}, "optimizer": {}},
+        {"config": "{}", "network": [], "optimizer": {}, "epochs": []},
+        {"config": "{}", "network": {}, "optimizer": {}, "epochs": [{"number": 1}]},
+        {"config": 1, "network": {}, "optimizer": {}, "epochs": []},
+    ],
+)
+def test_broken_checkpoints(tmp_path: Path, kept: object) -> None:
+    torch.save(kept, tmp_path / CHECKPOINT)
+    with pytest.raises(ConfigError, match="not a checkpoint of a run"):
+        Checkpoint.read(tmp_path)
+
+
+def test_a_checkpoint_of_another_network(tmp_path: Path) -> None:
+    kept = {"config": json.dumps({}), "network": {}, "optimizer": {}, "epochs": []}
+    torch.save(kept, tmp_path / CHECKPOINT)
+    with pytest.raises(ConfigError, match="another version's network"):
+        Checkpoint.read(tmp_path).fill(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, -1]), "train labels from -1 to 0; legal: 0 to 65535"),
+        (np.array([0, 10**12]), "train labels from 0 to 1000000000000"),
+        (np.array([0.5, 1.0]), "train labels of type float64; legal: integers"),
+        (np.array(["a", "b"]), "train labels of type <U1"),
+    ],
+)
+def test_labels_to_train_with(tmp_path: Path, labels: np.ndarray, message: str) -> None:
+    images = np.zeros((2, 4, 4), np.uint8)
+    np.savez(
+        tmp_path / "data.npz", train_image=images, train_label=labels, test_image=images, test_label=[0, 1]
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_images(tmp_path / "data.npz")
