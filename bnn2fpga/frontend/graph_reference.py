@@ -9,6 +9,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 
 
@@ -28,6 +29,6 @@ def compute_graph(model: ModelWrapper, host: GraphHost, frames: Array) -> Comput
     graph = Graph(model)
     known = {name for node in graph.nodes for name in node.output}
     tensors = [host.core_output] if host.core_output in known else []
-    values = graph.execute(np.asarray(frames, np.float32), tensors)
+    values = graph.execute(np.asarray(frames, np.float32), tensors, frames_at_once(model))
     integers = host.scores(values[host.core_output]) if tensors else None
     return Computed(integers, values[graph.output])

@@ -88,6 +88,17 @@ NETS: dict[str, Callable[[], Net]] = {
         lambda n, x: n.b(n.t(n.norm(bi_real(n, x)))), norm=affine(4)
     ),
     "concat of signs": lambda: Net(lambda n, x: n.c(torch.cat([n.s(x), n.t(n.a(n.s(x)))], 1))),
+    "concat of signs and numbers": lambda: Net(
+        lambda n, x: n.c(torch.cat([n.s(x), n.t(n.a(n.s(x)))], 1)), t=levels(2)
+    ),
+    "concat of raw sums": lambda: Net(
+        lambda n, x: n.c(n.t(torch.cat([n.a(n.s(x)), n.b(n.s(x))], 1))), b=conv(4, 4, 1), t=sign()
+    ),
+    "concat of raw sums and 4-bit numbers": lambda: Net(
+        lambda n, x: n.c(n.t(n.norm(torch.cat([n.a(n.s(x)), n.u(x)], 1)))),
+        u=levels(4, True, step=0.25),
+        norm=affine(8),
+    ),
     "chain with a fork of three": lambda: Net(two_blocks),
     "three residual blocks": lambda: Net(three_blocks, d=conv(4, 4, padding=1)),
     "depthwise": lambda: Net(lambda n, x: n.a(n.s(x)), a=conv(4, 4, padding=1, groups=4)),
@@ -144,8 +155,8 @@ def test_exact_at_every_level(name: str, seed: int) -> None:
             "Add_0: joins Conv_1 behind float nodes that are no exact integers",
         ),
         (
-            lambda: Net(lambda n, x: n.c(torch.cat([n.s(x), n.t(n.a(n.s(x)))], 1)), t=levels(2)),
-            "Concat_0: concatenates bipolar of scale 1 and uint2 of scale 0.5; quantize both alike",
+            lambda: Net(lambda n, x: n.c(torch.cat([n.s(x), n.t(n.a(n.s(x)))], 1)), t=levels(2, step=0.17)),
+            "Concat_0: concatenates bipolar of scale 1 and uint2 of scale 0.17; quantize both alike",
         ),
         (
             lambda: Net(lambda n, x: n.a(n.s(avg_pool2d(n.s(x), 3, 1, 1)))),

@@ -22,17 +22,28 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.graph.quantizer import QUANTIZERS
+from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
+from bnn2fpga.frontend.graph.keep_batch import KeepBatch
+from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
+from bnn2fpga.frontend.graph.reduce_space import ReduceSpace
 from bnn2fpga.frontend.graph.split_gemm import SplitGemm
+from bnn2fpga.frontend.graph.split_to_slices import SplitToSlices
+from bnn2fpga.frontend.graph.two_dimensions import TwoDimensions
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ExtractBiasFromConv(),
     SplitGemm(),
     ConvertSubToAdd(),
+    KeepBatch(),
+    ReduceSpace(),
+    SplitToSlices(),
+    TwoDimensions(),
+    MergeEqualQuantizers(),
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),
 )
-"""Those that move no rounding: bias and Gemm split into plain nodes, idle layout nodes removed.
+"""Those that move no rounding: bias and Gemm split into plain nodes, axes as the kernels take them, equal
+quantizers made one, idle layout nodes removed.
 
 Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
 RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.
@@ -117,9 +128,7 @@ def _name_new_nodes(model: ModelWrapper) -> None:
 
 def _output(model: ModelWrapper, frames: Array) -> Array:
     graph = Graph(model)
-    # qonnx' and FINN's own nodes (Im2Col, …) keep to the batch size that is written in them
-    alone = any(n.domain not in ("", "ai.onnx") and n.op_type not in QUANTIZERS for n in graph.nodes)
-    return graph.execute(frames, batch=1 if alone else FRAMES)[graph.output]
+    return graph.execute(frames, batch=frames_at_once(model))[graph.output]
 
 
 def _deviation(expected: Array, result: Array) -> float:

@@ -207,14 +207,14 @@ def _quantized(node: onnx.NodeProto, port: Port, stream: Stream, scale: Array, i
 
 def lower_max_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
     """On bare integers a kernel at once; behind float nodes it waits for the quantizer."""
-    image = as_image(node, signal)
+    image, order = as_image(node, signal)
     if signal.padding:
         raise ModelError(f"{node.name}: a padded tensor feeds a max pool; pad before a convolution only")
     if image.channels != signal.stream.channels:
         raise ModelError(f"{node.name}: a reshape made its channels; put a quantizer in front of the reshape")
     pool = _read_pool(node, (image.shape[0], image.shape[1]))
     height, width, _ = implement(_window(pool, image)).outputs[0].shape
-    segment = Segment(node.output[0], raster_index((1, image.channels, height, width)))
+    segment = Segment(node.output[0], raster_index((1, image.channels, height, width), order))
     if segment.index.shape != graph.shape(node.output[0]):
         raise ModelError(
             f"{node.name}: ceil_mode gives {(height, width)}, the graph says "
@@ -248,10 +248,13 @@ def _window(pool: Pooled, image: Stream) -> Windows:
 
 
 def _emit_pool(build: Builder, pool: Pooled, port: Port, image: Stream) -> tuple[Port, Stream]:
+    taps = pool.kernel[0] * pool.kernel[1]
+    if pool.kernel == image.shape[:2] and not any(pool.pads):
+        # one window as large as the image needs no memory for it
+        out, kernel = build.add(pool.name, WindowMax(Stream((image.size,), image.type), taps), port)
+        return out, Stream((1, 1, image.channels), kernel.outputs[0].type)
     window_port, window = build.add(f"{pool.name}_window", _window(pool, image), port)
-    out, kernel = build.add(
-        pool.name, WindowMax(window.outputs[0], pool.kernel[0] * pool.kernel[1]), window_port
-    )
+    out, kernel = build.add(pool.name, WindowMax(window.outputs[0], taps), window_port)
     return out, kernel.outputs[0]
 
 

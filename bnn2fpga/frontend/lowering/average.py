@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import onnx
 
 from bnn2fpga.design.layers import Windows, WindowSum
@@ -16,7 +15,7 @@ from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.dot_product import as_image, explicit_pads, pair
 from bnn2fpga.frontend.lowering.residual_trunk import integers
-from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
+from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span, raster_index
 
 
 def lower_average_pool(
@@ -29,7 +28,7 @@ def lower_average_pool(
     linear = integers(graph, build, node, signal, trunk_bits)
     if linear is None or linear.padding:
         raise ModelError(f"{node.name}: averages float values; put a quantizer in front of it")
-    image = as_image(node, linear)
+    image, order = as_image(node, linear)
     height, width, channels = image.shape
     kernel = cast(tuple[int, int], tuple(cast(list[int], attribute(node, "kernel_shape", [height, width]))))
     if any(explicit_pads(node, (height, width), kernel)) or attribute(node, "ceil_mode", 0):
@@ -45,7 +44,7 @@ def lower_average_pool(
     port, pool = build.add(node.name, WindowSum(source, taps), port)
     build.say(f"sums of {taps:,}, the division goes into the scale")
     stream = Stream((*places, channels), pool.outputs[0].type)
-    index = np.moveaxis(np.arange(stream.size).reshape(stream.shape), -1, 0)[None]
+    index = raster_index((1, channels, *places), order)
     # a rounded trunk does not claim to be what float32 computes
     rounded = 0.0 if taps & (taps - 1) == 0 or linear.grid_bits else 2.0**-22
     return replace(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from bnn2fpga.design.graph import Design, Edge, Node, Port
 from bnn2fpga.design.host import Host
 from bnn2fpga.design.kernel import Kernel
-from bnn2fpga.design.layers import Copies, Layer
+from bnn2fpga.design.layers import Copies, Layer, Split
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.files.identifiers import c_name
 from bnn2fpga.kernels import implement
+
+Branch = tuple[Port, Stream]
+"""Where a stream comes from, and the stream."""
 
 
 class Builder:
@@ -47,6 +50,14 @@ class Builder:
         for index, stream in enumerate(kernel.outputs):
             self._streams[Port(unique, index)] = stream
         return Port(unique), kernel
+
+    def split(self, name: str, stream: Stream, at: int, source: Port) -> tuple[Branch, Branch]:
+        """The first `at` channels of `stream` and the others; who cuts there a second time gets the same."""
+        origin = (Split(stream, at), (source,))
+        made = next((kernel for kernel, known in self._origins.items() if known == origin), None)
+        port = Port(made) if made else self.add(name, origin[0], source)[0]
+        second = Port(port.node, 1)
+        return (port, self._streams[port]), (second, self._streams[second])
 
     def say(self, sentence: str) -> None:
         """Notes what the graph's node at hand becomes by which rule; see `news`."""

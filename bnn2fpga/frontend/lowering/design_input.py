@@ -10,7 +10,8 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.signal import Segment, Signal, raster_index
+from bnn2fpga.frontend.lowering.input_order import input_order
+from bnn2fpga.frontend.lowering.signal import Segment, Signal
 
 
 def open_input(graph: Graph, build: Builder, tensor: str, scale: Array, kind: IntType) -> Signal:
@@ -23,9 +24,10 @@ def open_input(graph: Graph, build: Builder, tensor: str, scale: Array, kind: In
         raise ModelError(f"{tensor}: shape {shape}; legal: (1, features) or (1, channels, height, width)")
     if scale.size > 1 and np.any(scale != scale.flat[0]):
         raise ModelError(f"{tensor}: the input's scale varies over channels; use one scale")
-    stream = Stream((*shape[2:], shape[1]), kind)
+    stream_shape, index = input_order(graph, tensor)
+    stream = Stream(stream_shape, kind)
     points = np.arange(kind.low, kind.high + 1, kind.step)
-    segment = Segment(tensor, raster_index(shape))
+    segment = Segment(tensor, index)
     return Signal(build.open_input(stream), stream, scale.reshape(-1)[:1], points, (segment,))
 
 

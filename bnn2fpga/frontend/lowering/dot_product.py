@@ -18,7 +18,7 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.grouped import lower_groups
+from bnn2fpga.frontend.lowering.grouped import lower_groups, ungrouped
 from bnn2fpga.frontend.lowering.repeated_channels import one_source, repeated
 from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
@@ -66,20 +66,29 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
     kernel = cast(tuple[int, int], integers.shape[2:])
     pads, pad_value = _pads(node, signal, kernel)
-    image = as_image(node, signal)
+    image, order = as_image(node, signal)
     stride, dilation = pair(node, "strides"), pair(node, "dilations")
     copied = one_source(integers)
     plain = stride == (1, 1) and not any(pads) and group == 1 and signal.padding is None
     if copied is not None and plain and np.all(scales == scales.flat[0]) and signal.bare:
         scaled = replace(signal, scale=signal.scale * scales.flat[0])
         return repeated(node, scaled, signal.index[:, copied])
+    shuffled = not np.array_equal(order, np.arange(len(order)))
+    if shuffled and group != 1 and not depthwise:
+        # the groups' channels do not lie side by side; weights of zero in between cost less than moving them
+        integers, scales, group = ungrouped(integers, group), np.tile(scales, (1, group, 1, 1)), 1
+        kind = TERNARY if kind.bipolar else kind
+    if shuffled:
+        arrival, axis = np.argsort(order), 0 if depthwise else 1
+        integers, scales = integers.take(arrival, axis), scales.take(arrival, axis)
+        build.say("the order of the channels goes into the weights")
     port = signal.port
     layer = Windows(image, kernel, stride, pads, dilation, pad_value)
     per_output = scales.reshape(len(integers), -1).T
     if group != 1 and not depthwise:
-        port, units = lower_groups(build, node.name, port, layer, integers, kind, group)
+        port, wide, units = lower_groups(build, node.name, port, layer, integers, kind, group)
         places = units[0].outputs[0].shape[:-1]
-        stream = Stream((*places, len(integers)), units[0].accumulator_type)
+        stream = Stream((*places, len(integers)), wide)
         result = _summed(node, signal, port, stream, units, per_output)
         build.say(f"{group} groups of channels, each a convolution of its own, {kind} weights")
     else:
@@ -94,18 +103,23 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
     if any(pads):
         build.say(f"padded with {pad_value}" if pad_value else "padded with zeros, which add nothing")
     height, width, channels = result.stream.shape
-    return replace(result, pending=(Segment(node.output[0], raster_index((1, channels, height, width))),))
+    index = raster_index((1, channels, height, width), order if depthwise else None)
+    return replace(result, pending=(Segment(node.output[0], index),))
 
 
-def as_image(node: onnx.NodeProto, signal: Signal) -> Stream:
-    """The signal's stream as (H, W, C); a ModelError if it does not come in that order."""
+def as_image(node: onnx.NodeProto, signal: Signal) -> tuple[Stream, Ints]:
+    """The signal's stream as (H, W, C), and which of its channels each of the tensor's is.
+
+    A ModelError if the pixels do not come in that order.
+    """
     shape = signal.index.shape
-    if len(shape) != 4 or not np.array_equal(signal.index, raster_index(shape)):
+    order = signal.index[0, :, 0, 0] if len(shape) == 4 else None
+    if order is None or not np.array_equal(signal.index, raster_index(shape, order)):
         raise ModelError(
             f"{node.name}: its input {shape} does not arrive pixel by pixel; legal: (1, C, H, W) without "
-            "a transpose or reshape that moves data"
+            "a transpose or reshape that moves data from pixel to pixel"
         )
-    return Stream((shape[2], shape[3], shape[1]), signal.stream.type)
+    return Stream((shape[2], shape[3], shape[1]), signal.stream.type), order
 
 
 def pair(node: onnx.NodeProto, name: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import onnx
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
-from bnn2fpga.frontend.lowering.signal import Pooled, Segment, Signal, raster_index
+from bnn2fpga.frontend.lowering.signal import Pooled, Segment, Signal, channel_order
 
 CHUNK = 1 << 22
 """Table entries evaluated at once; bounds the memory of wide accumulators."""
@@ -84,26 +84,33 @@ def _run_segment(
     constants = [graph.constants[name] for node in nodes for name in node.input if name in graph.constants]
     if all(c.size == 1 for c in constants) and all(n.op_type != "BatchNormalization" for n in nodes):
         return graph.run(nodes, {segment.tensor: values})[end].reshape(values.shape)
-    if values.shape[1] != size and _per_channel(graph, segment, nodes, values.shape[1]):
-        laid = values.reshape(len(values), shape[1], *(1 for _ in shape[2:]))
-        return graph.run(nodes, {segment.tensor: laid})[end].reshape(values.shape)
+    found = None if values.shape[1] == size else channel_order(segment.index, values.shape[1])
+    if found is not None and _per_channel(graph, len(shape), nodes, found[0]):
+        axis, order = found
+        laid = values[:, order].reshape(
+            len(values), *(len(order) if a == axis else 1 for a in range(1, len(shape)))
+        )
+        result = graph.run(nodes, {segment.tensor: laid})[end].reshape(values.shape)
+        every = np.empty_like(result)
+        every[:, order] = result
+        return every
     whole = np.tile(values, size // values.shape[1])
     laid = whole[:, segment.index.ravel()].reshape(len(values), *shape[1:])
     whole[:, segment.index.ravel()] = graph.run(nodes, {segment.tensor: laid})[end].reshape(whole.shape)
     return whole
 
 
-def _per_channel(graph: Graph, segment: Segment, nodes: Sequence[onnx.NodeProto], channels: int) -> bool:
+def _per_channel(graph: Graph, rank: int, nodes: Sequence[onnx.NodeProto], axis: int) -> bool:
     """Whether every position of a channel is treated alike, so that one column a channel suffices."""
-    shape = segment.index.shape
-    if shape[1] != channels or not np.array_equal(segment.index, raster_index(shape)):
-        return False
     for node in nodes:
         if node.op_type == "BatchNormalization":
+            if axis != 1:
+                return False
             continue
         for name in node.input:
             extents = graph.constants[name].shape if name in graph.constants else ()
-            if any(extent != 1 for extent in ((1,) * len(shape) + extents)[-len(shape) :][2:]):
+            padded = ((1,) * rank + extents)[-rank:]
+            if any(extent != 1 for place, extent in enumerate(padded) if place != axis):
                 return False
     return True
 

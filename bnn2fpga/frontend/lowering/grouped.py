@@ -8,22 +8,18 @@ import numpy as np
 
 from bnn2fpga.design.graph import Port
 from bnn2fpga.design.integers import Ints, IntType
-from bnn2fpga.design.layers import Concat, Dot, Split, Windows
+from bnn2fpga.design.layers import Concat, Dot, Shift, Windows
 from bnn2fpga.design.stream import Stream
-from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.builder import Branch, Builder
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
-
-Branch = tuple[Port, Stream]
 
 
 def lower_groups(
     build: Builder, name: str, port: Port, windows: Windows, weights: Ints, kind: IntType, groups: int
-) -> tuple[Port, list[MatrixVector]]:
-    """The dot products of every group, concatenated; the port and the groups' units.
+) -> tuple[Port, IntType, list[MatrixVector]]:
+    """The dot products of every group, concatenated; the port, its type and the groups' units.
 
-    `weights` are (out, in / groups, kh, kw). Raises ModelError where the groups' sums have different
-    types, which only happens to weights of two bits or inputs of several.
+    `weights` are (out, in / groups, kh, kw). Sums of narrower groups are made as wide as the widest.
     """
     branches = _split(build, name, port, windows.source, groups)
     units: list[MatrixVector] = []
@@ -36,9 +32,31 @@ def lower_groups(
         assert isinstance(unit, MatrixVector)
         units.append(unit)
         sums.append((unit_port, unit.outputs[0]))
-    if len({unit.accumulator_type for unit in units}) > 1:
-        raise ModelError(f"{name}: its groups' sums have different widths; legal: 1-bit inputs and weights")
-    return _concat(build, name, sums)[0], units
+    kinds = {unit.accumulator_type for unit in units}
+    wide = max(kinds, key=lambda one: one.bits)
+    if any(one.low < wide.low or one.high > wide.high for one in kinds):
+        wide = IntType.holding(min(one.low for one in kinds), max(one.high for one in kinds))
+    sums = [_widened(build, name, branch, wide) for branch in sums]
+    return concat(build, name, sums)[0], wide, units
+
+
+def ungrouped(weights: Ints, groups: int) -> Ints:
+    """Weights (out, in / groups, kh, kw) over all channels: zeros for those of other groups."""
+    outputs, inputs, *taps = weights.shape
+    whole = np.zeros((outputs, inputs * groups, *taps), weights.dtype)
+    for group, own in enumerate(np.split(np.arange(outputs), groups)):
+        whole[own, inputs * group : inputs * (group + 1)] = weights[own]
+    return whole
+
+
+def _widened(build: Builder, name: str, branch: Branch, kind: IntType) -> Branch:
+    port, stream = branch
+    if stream.type == kind:
+        return branch
+    port, kernel = build.add(
+        f"{name}_wide", Shift(stream, np.zeros(stream.channels, np.int64), 0, kind), port
+    )
+    return port, kernel.outputs[0]
 
 
 def _split(build: Builder, name: str, port: Port, stream: Stream, parts: int) -> list[Branch]:
@@ -47,19 +65,15 @@ def _split(build: Builder, name: str, port: Port, stream: Stream, parts: int) ->
         return [(port, stream)]
     left = parts // 2
     at = left * (stream.channels // parts)
-    port, kernel = build.add(f"{name}_split", Split(stream, at), port)
-    first, second = kernel.outputs
-    return [
-        *_split(build, name, port, first, left),
-        *_split(build, name, Port(port.node, 1), second, parts - left),
-    ]
+    first, second = build.split(f"{name}_split", stream, at, port)
+    return [*_split(build, name, *first, left), *_split(build, name, *second, parts - left)]
 
 
-def _concat(build: Builder, name: str, branches: list[Branch]) -> Branch:
+def concat(build: Builder, name: str, branches: list[Branch]) -> Branch:
     """The branches' channels behind one another."""
     if len(branches) == 1:
         return branches[0]
     middle = len(branches) // 2
-    left, right = (_concat(build, name, half) for half in (branches[:middle], branches[middle:]))
+    left, right = (concat(build, name, half) for half in (branches[:middle], branches[middle:]))
     port, kernel = build.add(f"{name}_concat", Concat(left[1], right[1]), left[0], right[0])
     return port, kernel.outputs[0]

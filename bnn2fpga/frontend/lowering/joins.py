@@ -15,8 +15,10 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.common_grid import alike, power_between
 from bnn2fpga.frontend.lowering.dot_product import significant_bits
 from bnn2fpga.frontend.lowering.linear_chain import as_linear
+from bnn2fpga.frontend.lowering.operators import only_quantized
 from bnn2fpga.frontend.lowering.residual_trunk import add_to_trunk, integers
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
 
@@ -42,10 +44,10 @@ def lower_add(
         raise ModelError(f"{node.name}: adds tensors that arrive in different orders or shapes")
     if trunk_bits is not None:
         lines = [as_linear(graph, signal) for signal in (left, right)]
-        if lines[0] is None or lines[1] is None or _shift(lines[0], lines[1]) is None:
+        if lines[0] is None or lines[1] is None or power_between(lines[0], lines[1]) is None:
             return add_to_trunk(graph, build, node, left, right, trunk_bits)
     left, right = (_integers(graph, build, node, signal, None) for signal in (left, right))
-    shift = _shift(left, right)
+    shift = power_between(left, right)
     if shift is None:
         raise ModelError(
             f"{node.name}: adds tensors of scales {left.scale.flat[0]:g} and "
@@ -82,13 +84,6 @@ def lower_add(
     )
 
 
-def _shift(left: Signal, right: Signal) -> int | None:
-    """log2 of the scales' ratio, if that is one integer for all channels."""
-    ratio = np.broadcast_to(left.scale / right.scale, left.stream.channels)
-    shift = log2(ratio[0])
-    return None if np.any(ratio != ratio[0]) or shift % 1 or abs(shift) > 16 else int(shift)
-
-
 def lower_concat(
     graph: Graph,
     build: Builder,
@@ -105,13 +100,8 @@ def lower_concat(
     if axis % left.index.ndim != 1:
         raise ModelError(f"{node.name}: concatenates along axis {axis}; legal: 1, the channels")
     left, right = (_integers(graph, build, node, signal, trunk_bits) for signal in (left, right))
-    kinds = (left.stream.type, right.stream.type)
-    alike = all(getattr(left, name) == getattr(right, name) for name in ("multiplier", "offset", "grid_bits"))
-    if kinds[0] != kinds[1] or not alike:
-        raise ModelError(
-            f"{node.name}: concatenates {kinds[0]} of scale {left.scale.flat[0]:g} and {kinds[1]} of scale "
-            f"{right.scale.flat[0]:g}; quantize both alike in front of it"
-        )
+    left, right = alike(build, node, left, right, not only_quantized(graph, node.output[0]))
+    kind = left.stream.type
     counts = [signal.index.shape[1] for signal in (left, right)]
     places = left.index.shape[2:]
     if right.index.shape[2:] != places or any(
@@ -119,7 +109,7 @@ def lower_concat(
         for s in (left, right)
     ):
         raise ModelError(f"{node.name}: its inputs do not arrive pixel by pixel, channels last")
-    streams = [Stream((*places, count), kinds[0]) for count in counts]
+    streams = [Stream((*places, count), kind) for count in counts]
     port, kernel = build.add(node.name, Concat(streams[0], streams[1]), left.port, right.port)
     build.say("the channels behind one another")
     (stream,) = kernel.outputs
@@ -133,6 +123,7 @@ def lower_concat(
         points=left.points if np.array_equal(left.points, right.points) else _all_of(left, right),
         rounding=np.maximum(np.max(left.rounding), np.max(right.rounding)),
         relative_rounding=max(left.relative_rounding, right.relative_rounding),
+        grid_bits=max(left.grid_bits, right.grid_bits),
         pending=(Segment(node.output[0], index),),
     )
 

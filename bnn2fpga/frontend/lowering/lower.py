@@ -175,7 +175,7 @@ class Lowering:
                 return Result(signal)
             return rule(self.build, node, scaled(self.graph, signal), inputs[1])
         if node.op_type in LAYOUT:
-            return lower_layout(self.graph, node, signal)
+            return lower_layout(self.graph, self.build, node, signal)
         if node.op_type in ELEMENTWISE:
             return lower_elementwise(self.graph, self.build, node, signals, self.trunk_bits)
         if node.op_type == "Concat":

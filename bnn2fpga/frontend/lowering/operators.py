@@ -11,7 +11,9 @@ _ELEMENTWISE = """
     Relu Round Selu Sigmoid Sign Softplus Softsign Sqrt Sub Tanh ThresholdedRelu Where
 """
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
-LAYOUT = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Tile", "Expand"})
+LAYOUT = frozenset(
+    {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Tile", "Expand", "Slice", "Gather"}
+)
 OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
 AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
 SUPPORTED = sorted(

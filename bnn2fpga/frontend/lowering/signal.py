@@ -186,8 +186,26 @@ class Result:
     signal: Signal
 
 
-def raster_index(shape: tuple[int, ...]) -> Ints:
-    """The index of a graph tensor (1, C, …) whose stream is (…, C)."""
+def raster_index(shape: tuple[int, ...], order: Ints | None = None) -> Ints:
+    """The index of a graph tensor (1, C, …) whose stream is (…, C), channel c in place order[c]."""
     channels, rest = shape[1], shape[2:]
-    places = np.arange(int(np.prod(shape))).reshape(*rest, channels)
-    return np.moveaxis(places, -1, 0)[None]
+    pixels = np.arange(int(np.prod(rest))).reshape(1, 1, *rest)
+    places = np.arange(channels) if order is None else order
+    return pixels * channels + places.reshape(1, channels, *(1 for _ in rest))
+
+
+def channel_order(index: Ints, channels: int) -> tuple[int, Ints] | None:
+    """The axis of a tensor that counts the stream's channels, and which of them each of its places is.
+
+    None where the tensor does not hold the stream's pixels in order, all with the same order of channels.
+    """
+    shape = index.shape
+    for axis in range(1, len(shape)):
+        if shape[axis] == channels:
+            pixels = np.moveaxis(index[0], axis - 1, -1).reshape(-1, channels)
+            order = pixels[0]
+            if order.max() < channels and np.array_equal(
+                pixels, np.arange(len(pixels))[:, None] * channels + order
+            ):
+                return axis, order
+    return None

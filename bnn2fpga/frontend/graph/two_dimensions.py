@@ -1,0 +1,48 @@
+"""Convolutions and pools of one dimension as those of images that are one pixel high."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from onnx import NodeProto
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.transformation.base import Transformation
+
+from bnn2fpga.frontend.graph.quantizer import attribute
+from bnn2fpga.frontend.graph.rewriting import Replacement, moving_tensors, shape_of
+
+KINDS = frozenset(
+    {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "LpPool"}
+)
+
+
+class TwoDimensions(Transformation):  # type: ignore[misc]
+    """(1, C, L) becomes (1, C, 1, L) around each such node; a kernel of k becomes one of 1 x k."""
+
+    def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
+        moving = moving_tensors(model)
+        for node in list(model.graph.node):
+            if node.op_type in KINDS and node.domain in ("", "ai.onnx") and node.input[0] in moving:
+                shape = shape_of(model, node.input[0])
+                if len(shape) == 3:
+                    _lift(model, node, shape)
+        return model, False
+
+
+def _lift(model: ModelWrapper, node: NodeProto, shape: tuple[int, ...]) -> None:
+    new = Replacement(model, node)
+    inputs = [new.reshape(node.input[0], (*shape[:2], 1, shape[2])), *node.input[1:]]
+    if len(inputs) > 1:
+        taps = shape_of(model, inputs[1])
+        inputs[1] = new.reshape(inputs[1], (*taps[:2], 1, taps[2]))
+    lifted: dict[str, list[int]] = {}
+    for name, before in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("output_padding", 0)):
+        values = cast(list[int], attribute(node, name, []))
+        if values:
+            lifted[name] = [before, *values]
+    pads = cast(list[int], attribute(node, "pads", []))
+    if pads:
+        lifted["pads"] = [0, pads[0], 0, pads[1]]
+    result = new.copy(*inputs, **lifted)
+    new.reshape(result, shape_of(model, node.output[0]))
+    new.finish()

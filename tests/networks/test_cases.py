@@ -1,0 +1,60 @@
+"""Networks and exports of other people, frame by frame against QONNX execution of the file as it is."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.util.cleanup import cleanup_model
+
+from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.frontend.graph.execute import Array
+from bnn2fpga.frontend.graph.streamline import random_input
+from tests.frontend.test_patterns import assert_close
+from tests.networks.shared import shared_file
+
+FRAMES = 20
+
+EXACT = [
+    "avgpool1d",
+    "channel_shuffle_dense",
+    "chunk_concat",
+    "concat_raw_sums",
+    "conv1d_as_2d_tcn",
+    "dense_on_nhwc",
+    "flatten_axis0",
+    "global_maxpool",
+    "nhwc_quant_then_transpose",
+    "reduce_mean",
+    "squeeze_all",
+    "two_stem_branches_own_input_quant",
+]
+
+
+def by_qonnx(path: Path, frames: Array) -> Array:
+    """What qonnx itself makes of the file, a frame at a time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = cleanup_model(ModelWrapper(str(path)))
+        (source,), (result,) = [v.name for v in model.graph.input], [v.name for v in model.graph.output]
+        return np.stack([execute_onnx(model, {source: frame[None]})[result] for frame in frames])
+
+
+def check(path: Path, **options: Any) -> None:
+    """The design of the file computes what qonnx does."""
+    pipeline = Pipeline(path, Options(**options))
+    frames = random_input(pipeline.loaded, FRAMES, seed=3)
+    wanted = by_qonnx(path, frames)
+    found = pipeline.lowered.run(frames)
+    assert_close(found.reshape(wanted.shape), wanted)
+    assert len(np.unique(wanted)) > 1
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_computes_what_qonnx_does(name: str) -> None:
+    check(shared_file(f"cases/networks/{name}.onnx"))
