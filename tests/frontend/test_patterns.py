@@ -21,6 +21,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.lowering import threshold_search
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 from bnn2fpga.planning.folding.width_converters import refold
@@ -86,9 +87,10 @@ def check_graph(
 ) -> Design:
     """The levels of `check_exact` from a loaded QONNX graph on."""
     (name,), (result,) = [v.name for v in raw.graph.input], [v.name for v in raw.graph.output]
-    outputs = Graph(raw).execute(frames)[result]
+    outputs = Graph(raw).execute(frames, batch=frames_at_once(raw))[result]
     for index in range(2):  # batches are this project's own doing; qonnx takes one frame
-        assert_close(execute_onnx(raw, {name: frames[index : index + 1]})[result], outputs[index : index + 1])
+        alone = execute_onnx(raw, {name: frames[index : index + 1]})[result]
+        assert_close(alone.reshape(outputs[:1].shape), outputs[index : index + 1])
     design = lower(streamline(raw)[0], "pattern", exact_sums)
     host = design.host
     assert isinstance(host, GraphHost)
@@ -181,6 +183,9 @@ CONVOLUTIONS: dict[str, Make] = {
     "two groups": binary_conv(3, padding=1, groups=2, outputs=6),
     "three groups of one channel, two kernels each": lambda: nn.Sequential(
         pixels(), conv(2, 3), affine(3), sign(), conv(3, 6, groups=3)
+    ),
+    "two groups whose sums are of different widths": lambda: body(
+        affine(4), levels(4), conv(4, 2, 1, groups=2, weight=TwoBitWeight)
     ),
     "bias": lambda: then(
         nn.Sequential(pixels(), biased(conv(2, 4, bias=True)), sign(), biased(conv(4, 3, bias=True)), sign()),

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from brevitas.nn import QuantConv1d, QuantIdentity
+from brevitas.nn import QuantIdentity
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from torch import nn
@@ -22,11 +22,9 @@ from bnn2fpga.frontend import load, lower, streamline
 from bnn2fpga.frontend.graph.split_gemm import SplitGemm
 from tests.frontend.nets import (
     Affine,
-    BinaryWeight,
     Call,
     TernaryWeight,
     ThreeBitWeight,
-    TwoBitWeight,
     affine,
     conv,
     dense,
@@ -103,19 +101,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), conv(4, 5, weight=ThreeBitWeight)),
         ["Conv_1: 3-bit weights, -3 to 3; legal: 1 or 2 bits, -2 to 1"],
     ),
-    "groups of sums of different widths": (
-        lambda: body(affine(4), levels(4), conv(4, 2, 1, groups=2, weight=TwoBitWeight)),
-        ["Conv_1: its groups' sums have different widths; legal: 1-bit inputs and weights"],
-    ),
     "unsupported operator": (
         lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2), conv(4, 5, 2)),
         ["Resize_0: Resize is not supported; supported: Abs, Add,", "MaxPool,", "Where"],
-    ),
-    "one-dimensional convolution": (
-        lambda: nn.Sequential(
-            pixels(), nn.Flatten(2), QuantConv1d(2, 4, 3, bias=False, weight_quant=BinaryWeight)
-        ),
-        ["Conv_0: a 1-D convolution; legal: 2-D"],
     ),
     "two quantizers of the input": (
         lambda: Call2(pixels(), sign(), lambda a, b: a + b),
@@ -174,10 +162,6 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "a padded tensor at the end": (
         lambda: body(affine(4), sign(), nn.ConstantPad2d(1, 1.0), sign()),
         ["a padded tensor leaves the network; pad before a convolution"],
-    ),
-    "the batch axis squeezed away": (
-        lambda: body(affine(4), sign(), conv(4, 5, (5, 6)), Call(lambda x: x.squeeze()), sign()),
-        ["Squeeze_0: gives shape (5,); keep the first axis for the batch"],
     ),
     "a matrix product along the width": (
         lambda: body(affine(4), sign(), dense(6, 5)),

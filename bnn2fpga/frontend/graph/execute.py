@@ -91,7 +91,8 @@ class Graph:
         for node in self.nodes:
             if node.op_type == "Reshape" and node.input[1] in constants:
                 target = constants[node.input[1]].copy()
-                if target.size and target[0] == 1:
+                source = self.model.get_tensor_shape(node.input[0])
+                if target.size and target[0] == 1 and (source is None or source[:1] == [1]):
                     target[0] = 0
                 constants[node.input[1]] = target
         return constants
@@ -133,7 +134,7 @@ class Graph:
         """The graph's output, and `tensors`, for input x (N, …), a batch at a time."""
         names = [self.output, *tensors]
         chunks = [self._outputs(names, x[at : at + batch]) for at in range(0, len(x), batch)]
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
+        return {name: np.concatenate([_framed(chunk[name], batch) for chunk in chunks]) for name in names}
 
     @cached_property
     def _steps(self) -> list[tuple[onnx.NodeProto, set[str]]]:
@@ -153,3 +154,8 @@ class Graph:
             for name in read.difference(names):
                 values.pop(name, None)
         return {name: values[name] for name in names}
+
+
+def _framed(values: Array, batch: int) -> Array:
+    """A tensor of one frame gets the batch that the graph has lost on the way."""
+    return values[None] if batch == 1 and values.shape[:1] != (1,) else values

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
@@ -11,7 +11,7 @@ from qonnx.transformation.base import Transformation
 
 from bnn2fpga.frontend.graph.rewriting import Replacement, axes_of, moving_tensors, shape_of
 
-POOLS = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "MaxPool"}
+POOLS = {"ReduceMean": "AveragePool", "ReduceMax": "MaxPool"}
 
 
 class ReduceSpace(Transformation):  # type: ignore[misc]
@@ -37,27 +37,29 @@ def _reduce(model: ModelWrapper, node: NodeProto) -> None:
     gone = sorted({axis % len(shape) for axis in axes_of(model, node)})
     if not gone or 0 in gone:
         return
-    kept = [axis for axis in range(1, len(shape)) if axis not in gone]
     new = Replacement(model, node)
-    order = [0, *kept, *gone]
     tensor = node.input[0]
-    if order != sorted(order):
-        tensor = new.add("Transpose", tensor, perm=order)
-    channels = prod(shape[axis] for axis in kept)
-    window = [shape[axis] for axis in gone]
-    window = window if len(window) == 2 else [1, prod(window)]
-    image = [1, channels, *window]
-    if image != [shape[axis] for axis in order]:
-        tensor = new.reshape(tensor, image)
+    if len(shape) == 4 and min(gone) > 1:
+        image: tuple[int, ...] = shape
+        window = [shape[axis] if axis in gone else 1 for axis in (2, 3)]
+    else:
+        kept = [axis for axis in range(1, len(shape)) if axis not in gone]
+        order = [0, *kept, *gone]
+        if order != sorted(order):
+            tensor = new.add("Transpose", tensor, perm=order)
+        window = [shape[axis] for axis in gone]
+        window = window if len(window) == 2 else [1, prod(window)]
+        image = (1, prod(shape[axis] for axis in kept), *window)
+        if image != tuple(shape[axis] for axis in order):
+            tensor = new.reshape(tensor, image)
     pooled = _pool(new, POOLS[node.op_type], tensor, window)
     result = shape_of(model, node.output[0])
-    if result != (1, channels, *(1 for _ in window)):
+    if result != (*image[:2], image[2] // window[0], image[3] // window[1]):
         new.reshape(pooled, result)
     new.finish()
 
 
-def _pool(new: Replacement, kind: str, tensor: str, window: list[int] | tuple[int, ...]) -> str:
-    attributes: dict[str, Any] = {"kernel_shape": list(window)} if kind == "MaxPool" else {}
-    name = new.add(kind, tensor, **attributes)
+def _pool(new: Replacement, kind: str, tensor: str, window: Sequence[int]) -> str:
+    name = new.add(kind, tensor, kernel_shape=list(window))
     new.nodes[-1].name = new.node.name
     return name
