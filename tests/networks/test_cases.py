@@ -26,13 +26,17 @@ EXACT = [
     "chunk_concat",
     "concat_raw_sums",
     "conv1d_as_2d_tcn",
+    "conv_quant_bias32",
     "dense_on_nhwc",
     "flatten_axis0",
     "global_maxpool",
     "nhwc_quant_then_transpose",
+    "plain_torch_sign",
     "reduce_mean",
     "squeeze_all",
+    "trunc_avgpool",
     "two_stem_branches_own_input_quant",
+    "uint8_annot_div",
 ]
 
 

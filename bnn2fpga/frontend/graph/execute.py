@@ -40,9 +40,7 @@ class Graph:
         self.constants: dict[str, Array] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
         }
-        self._opset: int = next(
-            (o.version for o in model.model.opset_import if o.domain in ("", "ai.onnx")), 13
-        )
+        self._versions: dict[str, int] = {one.domain: one.version for one in model.model.opset_import}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         for node in self.nodes:
             if all(name in self.constants for name in node.input if name):
@@ -61,6 +59,10 @@ class Graph:
         info = self.model.get_tensor_valueinfo(tensor)
         kind = info.type.tensor_type.elem_type if info else 0
         return onnx.helper.tensor_dtype_to_np_dtype(kind or onnx.TensorProto.FLOAT)
+
+    def version(self, node: onnx.NodeProto) -> int:
+        """The version of the operators of `node`'s domain; 1 where the graph does not say, as for qonnx."""
+        return self._versions.get(node.domain, 1)
 
     def _session(self, node: onnx.NodeProto) -> onnxruntime.InferenceSession:
         """onnxruntime ready for one node, its shapes left open."""
@@ -111,7 +113,7 @@ class Graph:
             for node in nodes:
                 try:
                     if is_custom_op(node.domain, node.op_type):
-                        execute_custom_node(node, values, self.model.graph, onnx_opset_version=self._opset)
+                        execute_custom_node(node, values, self.model.graph, self.version(node))
                     else:
                         feeds = {name: values[name] for name in node.input if name}
                         names = [name for name in node.output if name]

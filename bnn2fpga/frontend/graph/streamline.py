@@ -22,6 +22,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.graph.finite_values import QuantizeFiniteValues
 from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.graph.keep_batch import KeepBatch
 from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
@@ -38,12 +39,13 @@ DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ReduceSpace(),
     SplitToSlices(),
     TwoDimensions(),
+    QuantizeFiniteValues(),
     MergeEqualQuantizers(),
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),
 )
-"""Those that move no rounding: bias and Gemm split into plain nodes, axes as the kernels take them, equal
-quantizers made one, idle layout nodes removed.
+"""Those that move no rounding: bias and Gemm split into plain nodes, axes as the kernels take them, few
+values quantized, equal quantizers made one, idle layout nodes removed.
 
 Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
 RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from bnn2fpga.design.graph import Port
-from bnn2fpga.design.integers import Ints, IntType
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.layers import Bend, Layer, Map, Shift, Spread, WindowMax, Windows
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
@@ -43,6 +43,8 @@ def lower_quantizer(
         if not exact_sums:
             _refuse_ambiguous(graph, node, signal, quantizer, levels)
         _say_who_decides(build, exact_sums)
+    if quantizer.type == TERNARY and not np.any(levels == 1):
+        quantizer, levels = replace(quantizer, type=BIPOLAR), levels // 2
     scale = _channel_scale(node, quantizer, signal)
     levels = levels_to_channels(levels, signal.stream.channels)
     if table.pooled is not None:
@@ -144,6 +146,8 @@ def _levels(values: Array, quantizer: Quantizer, signal: Signal) -> Ints:
     if scale.size > 1 and values.shape[1] == signal.index.size:
         scale = _in_order(quantizer.scale, signal)
     integers = np.rint(values / scale).astype(np.int64)
+    if integers.min() < quantizer.type.low or integers.max() > quantizer.type.high:
+        raise ModelError(f"gives integers outside of {quantizer.type}; clip them, or take more bits")
     return (integers - quantizer.type.low) // quantizer.type.step
 
 

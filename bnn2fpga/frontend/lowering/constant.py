@@ -16,7 +16,8 @@ def lower_constant(graph: Graph, node: onnx.NodeProto, source: Parameter) -> Par
     constants = graph.constants
     values = constants[node.output[0]]
     if node.op_type in QUANTIZERS:
-        quantizer = Quantizer.of(graph, node)
+        # a bias may have Brevitas' 32 bits: only its values are used
+        quantizer = Quantizer.of(graph, node, 32)
         integers = quantizer.integers(values)
         return Parameter(values, integers, np.broadcast_to(quantizer.scale, values.shape), quantizer.type)
     if node.op_type in LAYOUT and source.integers is not None and source.scales is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 from qonnx.core.datatype import DataType
 
 from bnn2fpga.design.integers import BIPOLAR, IntType
@@ -10,8 +11,11 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.elementwise_chain import evaluate
 from bnn2fpga.frontend.lowering.input_order import input_order
 from bnn2fpga.frontend.lowering.signal import Segment, Signal
+
+MOST_POINTS = 1 << 16
 
 
 def open_input(graph: Graph, build: Builder, tensor: str, scale: Array, kind: IntType) -> Signal:
@@ -29,6 +33,24 @@ def open_input(graph: Graph, build: Builder, tensor: str, scale: Array, kind: In
     points = np.arange(kind.low, kind.high + 1, kind.step)
     segment = Segment(tensor, index)
     return Signal(build.open_input(stream), stream, scale.reshape(-1)[:1], points, (segment,))
+
+
+def is_input_renamed(graph: Graph, node: onnx.NodeProto, signal: Signal) -> bool:
+    """Whether quantizer `node` gives other values, as many, to the integers of the design's input.
+
+    Then the host may send these, and no kernel is needed; as long as nothing else reads what comes before.
+    """
+    start = signal.pending[0]
+    assert isinstance(start, Segment)
+    plain = signal.port.node is None and not (signal.pools or signal.padding or signal.repeats)
+    if not plain or len(signal.points) > MOST_POINTS:
+        return False
+    between = graph.between([start.tensor], node.output[0])
+    inside = {start.tensor, *(one.output[0] for one in between[:-1])}
+    if graph.output in inside or any(sum(t in n.input for n in graph.nodes) != 1 for t in inside):
+        return False
+    values = evaluate(graph, signal, [node], node.output[0]).values
+    return bool(np.all(values == values[:, :1])) and len(np.unique(values[:, 0])) == len(signal.points)
 
 
 def annotated_type(kind: DataType) -> IntType:

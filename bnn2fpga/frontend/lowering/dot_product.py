@@ -256,7 +256,7 @@ def _summed(
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
-        rounding=unit * scale * terms * input_size,
+        rounding=(unit + signal.relative_rounding) * scale * terms * input_size,
         relative_rounding=unit * sqrt(terms),
         spread=sqrt(terms * np.mean(levels**2)) / multiplier,
     )

@@ -11,6 +11,8 @@ from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.lowering.elementwise_chain import evaluate
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
 
+MOST_ROUNDED = 2.0**-22
+"""What a few float32 operations may move a product by, as a part of it."""
 SAMPLES = 4097
 NEARLY = 1e-5
 """Part of a chain's range; what float32 rounding may move a straight line by."""
@@ -53,7 +55,10 @@ def as_affine(graph: Graph, signal: Signal) -> Signal | None:
 
 
 def scaled(graph: Graph, signal: Signal) -> Signal:
-    """Takes pending nodes that only scale a quantized tensor by one number into its scale."""
+    """Takes pending nodes that only scale a quantized tensor by one number into its scale.
+
+    Where float32 rounds the products, as x / 255 is, the signal's relative rounding says by how much.
+    """
     if (
         signal.bare
         or signal.pools
@@ -69,11 +74,13 @@ def scaled(graph: Graph, signal: Signal) -> Signal:
     values = evaluate(graph, signal, [], last.output[0]).values.astype(np.float64)
     reference = int(np.argmax(np.abs(signal.points)))
     factor = values[reference, 0] / signal.points[reference]
-    if factor <= 0 or not np.array_equal(
-        values, np.broadcast_to(signal.points[:, None] * factor, values.shape)
-    ):
+    line = np.broadcast_to(np.asarray(signal.points)[:, None] * factor, values.shape)
+    off = np.abs(values - line).max(initial=0, where=line == 0)
+    rounded = float(np.abs(values / np.where(line == 0, 1, line) - 1).max(initial=0, where=line != 0))
+    if factor <= 0 or off or rounded > MOST_ROUNDED:
         return signal
-    return replace(signal, scale=np.array([factor]), pending=(Segment(last.output[0], signal.index),))
+    segment = Segment(last.output[0], signal.index)
+    return replace(signal, scale=np.array([factor]), relative_rounding=rounded, pending=(segment,))
 
 
 def chain_values(graph: Graph, signal: Signal, points: Ints | Span) -> Array | None:

@@ -21,7 +21,7 @@ from bnn2fpga.frontend.lowering.average import lower_average_pool
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.concatenation import lower_concatenation
 from bnn2fpga.frontend.lowering.constant import lower_constant
-from bnn2fpga.frontend.lowering.design_input import annotated_type, open_input
+from bnn2fpga.frontend.lowering.design_input import annotated_type, is_input_renamed, open_input
 from bnn2fpga.frontend.lowering.dot_product import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_repeats
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
@@ -129,9 +129,7 @@ class Lowering:
             return self._behind_result(node, [v for v in inputs if not isinstance(v, Parameter)])
         if any(isinstance(value, HostTensor) for value in inputs):
             if node.op_type in QUANTIZERS:
-                quantizer = Quantizer.of(self.graph, node)
-                self.build.say("the design's input: the host quantizes to integers of one scale")
-                return self._enter(node.output[0], quantizer.scale, quantizer.type)
+                return self._quantized_input(node)
             if node.op_type in ("Conv", "MatMul", "Gemm") or any(
                 isinstance(value, Signal) for value in inputs
             ):
@@ -161,6 +159,9 @@ class Lowering:
             return lower_output(self.graph, self.build, node, signal, self.exact_sums)
         if any(self.graph.reads(name) for name in node.output[1:]):
             raise ModelError(f"{node.name}: its second output is not supported")
+        if node.op_type in QUANTIZERS and is_input_renamed(self.graph, node, signal):
+            self.build, self.first = Builder(), None
+            return self._quantized_input(node)
         if node.op_type in QUANTIZERS:
             return quantize_padded(self.graph, self.build, node, signal, self.exact_sums)
         if node.op_type not in LAYOUT | ELEMENTWISE:
@@ -189,6 +190,11 @@ class Lowering:
         if node.op_type == "Gemm":
             raise ModelError(f"{node.name}: is a Gemm; run SplitGemm, which makes it a MatMul and an Add")
         raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
+
+    def _quantized_input(self, node: onnx.NodeProto) -> Signal:
+        quantizer = Quantizer.of(self.graph, node)
+        self.build.say("the design's input: the host quantizes to integers of one scale")
+        return self._enter(node.output[0], quantizer.scale, quantizer.type)
 
     def _enter(self, tensor: str, scale: Array, kind: IntType) -> Signal:
         """The design's input: the integers of `tensor`."""
