@@ -23,6 +23,7 @@ FRAMES = 20
 EXACT = [
     "avgpool1d",
     "channel_shuffle_dense",
+    "channels_last_mid",
     "chunk_concat",
     "concat_raw_sums",
     "conv1d_as_2d_tcn",
@@ -32,6 +33,7 @@ EXACT = [
     "global_maxpool",
     "nhwc_quant_then_transpose",
     "plain_torch_sign",
+    "qcdq_w2a2",
     "reduce_mean",
     "squeeze_all",
     "trunc_avgpool",

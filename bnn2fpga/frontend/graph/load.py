@@ -16,6 +16,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
 from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.graph.channels_first import ChannelsFirst
 
 
 def load(model: Any, example_input: Any = None) -> ModelWrapper:
@@ -101,12 +102,14 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
             f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported "
             "(a QuantTensor is several outputs: return_quant_tensor=False)"
         )
+    refuse_hardware(graph)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shape = wrapper.get_tensor_shape(inputs[0])
             if shape and shape[0] != 1:
                 wrapper = wrapper.transform(ChangeBatchSize(1))
+            wrapper = wrapper.transform(ChannelsFirst())
             _part_equal_inputs(wrapper)
             tidied = cleanup_model(wrapper).transform(InferShapes())
             _flatten_bias_scales(tidied)
@@ -118,6 +121,16 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
     if not shape or min(shape) < 1:
         raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
     return tidied
+
+
+def refuse_hardware(graph: onnx.GraphProto) -> None:
+    """A ModelError for what FINN makes of a network: its layers run in its own simulators only."""
+    for node in graph.node:
+        if node.domain.startswith("finn.custom_op.fpgadataflow"):
+            raise ModelError(
+                f"{node.name or node.output[0]}: {node.op_type} is a hardware layer of FINN, which this "
+                "graph has been through; give the QONNX graph that FINN was given (Brevitas: export_qonnx)"
+            )
 
 
 def _drop_allowzero(tidied: ModelWrapper) -> None:

@@ -26,12 +26,14 @@ from bnn2fpga.frontend.graph.finite_values import QuantizeFiniteValues
 from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.graph.keep_batch import KeepBatch
 from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
+from bnn2fpga.frontend.graph.quantize_linear import QuantizeLinearPairs
 from bnn2fpga.frontend.graph.reduce_space import ReduceSpace
 from bnn2fpga.frontend.graph.split_gemm import SplitGemm
 from bnn2fpga.frontend.graph.split_to_slices import SplitToSlices
 from bnn2fpga.frontend.graph.two_dimensions import TwoDimensions
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
+    QuantizeLinearPairs(),
     ExtractBiasFromConv(),
     SplitGemm(),
     ConvertSubToAdd(),
@@ -44,8 +46,8 @@ DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),
 )
-"""Those that move no rounding: bias and Gemm split into plain nodes, axes as the kernels take them, few
-values quantized, equal quantizers made one, idle layout nodes removed.
+"""Those that move no rounding: QuantizeLinear as Quant, bias and Gemm split into plain nodes, axes as the
+kernels take them, few values quantized, equal quantizers made one, idle layout nodes removed.
 
 Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
 RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.

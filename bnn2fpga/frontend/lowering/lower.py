@@ -27,9 +27,10 @@ from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_rep
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 from bnn2fpga.frontend.lowering.layout import lower_layout
 from bnn2fpga.frontend.lowering.linear_chain import scaled
-from bnn2fpga.frontend.lowering.operators import AVERAGE, ELEMENTWISE, LAYOUT, OUTPUT, SUPPORTED, only_host
+from bnn2fpga.frontend.lowering.operators import AVERAGE, ELEMENTWISE, LAYOUT, OUTPUT, only_host
 from bnn2fpga.frontend.lowering.output import lower_output
 from bnn2fpga.frontend.lowering.padding import lower_pad, quantize_padded
+from bnn2fpga.frontend.lowering.refusals import OTHER_QUANTIZERS, refusal
 from bnn2fpga.frontend.lowering.signal import (
     HostTensor,
     Parameter,
@@ -119,7 +120,13 @@ class Lowering:
             raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
         rounded = tuple(self.build.rounded)
         host = GraphHost.of(self.graph, self.core_input, self.first, result, rounded)
-        return self.build.finish(name, [result.port], host)
+        design = self.build.finish(name, [result.port], host)
+        if not design.nodes:
+            raise ModelError(
+                "nothing to build in hardware: no layer stands between the graph's quantizer and its output; "
+                "give a network with a layer (Conv, MatMul, a pool, a second quantizer) behind it"
+            )
+        return design
 
     def _lower(self, node: onnx.NodeProto) -> Value:
         inputs = [self.values[name] for name in node.input if name]
@@ -133,12 +140,20 @@ class Lowering:
             if node.op_type in ("Conv", "MatMul", "Gemm") or any(
                 isinstance(value, Signal) for value in inputs
             ):
-                raise ModelError(
-                    f"{node.name}: float values reach it: no quantizer stands between the graph's input "
-                    "and it; put a QuantIdentity there, or annotate the input with an integer type"
-                )
+                raise self._float_values(node)
             return HostTensor()
         return self._on_signal(node, inputs)
+
+    def _float_values(self, node: onnx.NodeProto) -> ModelError:
+        """Why `node` gets float values that depend on the graph's input."""
+        for before in self.graph.between([self.graph.input], node.input[0]):
+            if before.op_type in OTHER_QUANTIZERS:
+                return refusal(before)
+        return ModelError(
+            f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if the "
+            "frames are integers, say so (--input uint8 or int8; --input uint8/255 for pixels divided by 255); "
+            "or put a QuantIdentity there, or annotate the input with an integer type"
+        )
 
     def _behind_result(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
         """Everything behind a result is the host's, as long as it needs nothing else and no layer follows."""
@@ -189,7 +204,7 @@ class Lowering:
             return lower_pad(self.values, node, signal)
         if node.op_type == "Gemm":
             raise ModelError(f"{node.name}: is a Gemm; run SplitGemm, which makes it a MatMul and an Add")
-        raise ModelError(f"{node.name}: {node.op_type} is not supported; supported: {', '.join(SUPPORTED)}")
+        raise refusal(node)
 
     def _quantized_input(self, node: onnx.NodeProto) -> Signal:
         quantizer = Quantizer.of(self.graph, node)

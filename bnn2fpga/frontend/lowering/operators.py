@@ -16,14 +16,6 @@ LAYOUT = frozenset(
 )
 OUTPUT = frozenset({"TopK", "ArgMax", "Softmax", "LogSoftmax"})
 AVERAGE = frozenset({"AveragePool", "GlobalAveragePool"})
-SUPPORTED = sorted(
-    ELEMENTWISE
-    | LAYOUT
-    | QUANTIZERS
-    | OUTPUT
-    | AVERAGE
-    | {"MatMul", "Gemm", "Conv", "MaxPool", "Pad", "Concat"}
-)
 
 
 def only_quantized(graph: Graph, tensor: str) -> bool:

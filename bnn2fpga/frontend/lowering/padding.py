@@ -32,14 +32,12 @@ def lower_pad(values: Mapping[str, object], node: onnx.NodeProto, signal: Signal
     )
     pads = np.asarray(amounts, np.int64).reshape(-1)
     mode = cast(bytes, attribute(node, "mode", b"constant"))
-    if (
-        mode != b"constant"
-        or pads.size != 8
-        or pads[[0, 1, 4, 5]].any()
-        or pads.min() < 0
-        or signal.padding
-        or not signal.bare
-    ):
+    if mode != b"constant":
+        raise ModelError(
+            f"{node.name}: pads by {mode.decode()}; legal is a constant border (padding_mode='zeros'), or "
+            "frames that come padded: take the Pad out of the network and apply it to them"
+        )
+    if pads.size != 8 or pads[[0, 1, 4, 5]].any() or pads.min() < 0 or signal.padding or not signal.bare:
         raise ModelError(
             f"{node.name}: legal is a constant padding of height and width, of a quantized tensor, "
             "right before a convolution"
