@@ -75,7 +75,7 @@ def with_gains(*gains: float) -> Affine:
 NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "no quantizer at the input": (
         lambda: nn.Sequential(conv(2, 4), affine(4), sign()),
-        ["Conv_0: float values reach it", "the graph's input", "put a QuantIdentity there, or annotate"],
+        ["Conv_0: float values reach it", "the graph's input", "--input uint8", "put a QuantIdentity there"],
     ),
     "no quantizer at all": (
         lambda: nn.Sequential(affine(2), nn.ReLU()),

@@ -150,8 +150,8 @@ class Lowering:
             if before.op_type in OTHER_QUANTIZERS:
                 return refusal(before)
         return ModelError(
-            f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if the "
-            "frames are integers, say so (--input uint8 or int8; --input uint8/255 for pixels divided by 255); "
+            f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if "
+            "the frames are integers, say so (--input uint8 or int8, or uint8/255 for pixels divided by 255); "
             "or put a QuantIdentity there, or annotate the input with an integer type"
         )
 
