@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import io
 import logging
 import warnings
@@ -17,6 +18,7 @@ from qonnx.util.cleanup import cleanup_model
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.channels_first import ChannelsFirst
+from bnn2fpga.frontend.graph.entrance import check_graph, check_sizes, read_graph
 
 
 def load(model: Any, example_input: Any = None) -> ModelWrapper:
@@ -27,29 +29,18 @@ def load(model: Any, example_input: Any = None) -> ModelWrapper:
     Raises ModelError for anything else, an unreadable file, or a graph that cannot be tidied.
     """
     if isinstance(model, str | Path):
-        wrapper = _read(Path(model))
+        wrapper = ModelWrapper(check_graph(read_graph(Path(model))))
     elif isinstance(model, ModelWrapper):
-        wrapper = ModelWrapper(model.model, make_deepcopy=True)
+        proto = onnx.ModelProto()
+        proto.CopyFrom(model.model)
+        wrapper = ModelWrapper(check_graph(proto))
     elif hasattr(model, "state_dict"):
         wrapper = _export(model, example_input)
     else:
         raise ModelError(
             f"a {type(model).__name__} is no model; legal: QONNX file, ModelWrapper, Brevitas module"
         )
-    return _tidy(wrapper)
-
-
-def _read(path: Path) -> ModelWrapper:
-    try:
-        proto = onnx.load(str(path))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: not an ONNX file ({reason})") from error
-    if not proto.graph.node:
-        raise ModelError(f"{path}: not an ONNX file (no graph in it)")
-    return ModelWrapper(proto)
+    return tidy(wrapper)
 
 
 def _export(module: Any, example_input: Any) -> ModelWrapper:
@@ -93,7 +84,8 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
     return ModelWrapper(exported)
 
 
-def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
+def tidy(wrapper: ModelWrapper) -> ModelWrapper:
+    """The graph of one input and one output with readable names, static shapes and batch size 1."""
     graph = wrapper.graph
     initialized = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in initialized]
@@ -116,11 +108,36 @@ def _tidy(wrapper: ModelWrapper) -> ModelWrapper:
             _drop_allowzero(tidied)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the graph cannot be tidied: {reason}") from error
+        place = _without_shape(wrapper)
+        raise ModelError(f"{f'{place}: ' if place else ''}the graph cannot be tidied: {reason}") from error
+    check_sizes(tidied.graph)
     shape = tidied.get_tensor_shape(tidied.graph.input[0].name)
     if not shape or min(shape) < 1:
         raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
     return tidied
+
+
+def _without_shape(wrapper: ModelWrapper) -> str:
+    """The first node up to which the graph's shapes cannot be inferred, by name; empty if they all can."""
+    nodes = list(wrapper.graph.node)
+
+    def inferred(count: int) -> bool:
+        part = ModelWrapper(wrapper.model, make_deepcopy=True)
+        del part.graph.node[count:], part.graph.output[:], part.graph.value_info[:]
+        part.graph.output.extend(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            for name in nodes[count - 1].output
+        )
+        try:
+            part.transform(InferShapes())
+        except Exception:
+            return False
+        return True
+
+    failing = bisect.bisect_left(range(1, len(nodes) + 1), True, key=lambda count: not inferred(count))
+    if failing == len(nodes):
+        return ""
+    return nodes[failing].name or nodes[failing].op_type
 
 
 def refuse_hardware(graph: onnx.GraphProto) -> None:

@@ -101,6 +101,12 @@ class Lowering:
                 value = self._lower(node)
             except BuildError as error:
                 raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
+            except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise ModelError(
+                    f"{node.name}: {node.op_type} on these shapes and values is not understood ({reason}); "
+                    "check that it does what it should, or put a quantizer in front of it"
+                ) from error
             self.values |= dict.fromkeys(node.output, value)
             self.steps.append(Step(node, value, *self.build.news()))
         self.at = None
@@ -151,7 +157,7 @@ class Lowering:
                 return refusal(before)
         return ModelError(
             f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if "
-            "the frames are integers, say so (--input uint8 or int8, or uint8/255 for pixels divided by 255); "
+            "the frames are integers, say so (--input uint8 or int8, or uint8/255 for pixels over 255); "
             "or put a QuantIdentity there, or annotate the input with an integer type"
         )
 
