@@ -12,10 +12,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bnn2fpga.backends.zynq import LUTS, TOP, zynq_project
 from bnn2fpga.boards.board import Board
 from bnn2fpga.build.critical_path import CriticalPath
+from bnn2fpga.build.kernel_cells import FOLDER as KERNELS
+from bnn2fpga.build.kernel_cells import kernel_sources, map_kernels
 from bnn2fpga.build.seeds import FOLDER as SEEDS
 from bnn2fpga.build.seeds import Placed, Request, best_of_seeds
 from bnn2fpga.build.step_runner import needed
@@ -27,7 +30,7 @@ from bnn2fpga.tools.netlist import Netlist
 from bnn2fpga.tools.nextpnr import ROUTED, Routing, lut_places, with_settings
 from bnn2fpga.tools.openxc7 import UNTIMED, OpenXC7
 from bnn2fpga.tools.prjxray import write_bitstream
-from bnn2fpga.tools.yosys import Synthesis, run_yosys
+from bnn2fpga.tools.yosys import Synthesis, map_gates, map_luts, run_yosys
 
 NETLIST = "netlist.json"
 """yosys' result, below the step `synthesis`."""
@@ -55,13 +58,24 @@ def synthesis(design: Design, folder: Path, tools: OpenXC7) -> None:
 def synthesize(sources: Path, top: str, netlist: Path, log: Path, tools: OpenXC7) -> Synthesis:
     """yosys' synthesis of rtl/*.sv and zynq/*.sv below `sources` into `netlist` (JSON).
 
-    It runs in rtl/, from where the memory files are read.
+    It runs in rtl/, from where the memory files are read: first on each kernel, whose cells are kept beside
+    `log`, then on all around them.
     """
-    files = sorted(f"../{path.relative_to(sources).as_posix()}" for path in sources.glob("*/*.sv"))
-    cleaned = CLEAN_LUTS.format(luts=f"../zynq/{LUTS}")
-    # newer yosys leave buffers with floating bits, for which there is no place
-    finish = f'simplemap t:$buf; {cleaned}; check -assert; stat; write_json "{netlist.absolute()}"'
-    return run_yosys(tools.tool("yosys"), sources / "rtl", files, top, finish, log)
+    yosys, rtl = tools.tool("yosys"), sources / "rtl"
+    kernels = kernel_sources(rtl)
+    around = sorted({*sources.glob("*/*.sv")} - {*kernels})
+    with TemporaryDirectory(prefix="bnn2fpga-") as name:
+        map_kernels(yosys, rtl, log.parent / KERNELS, Path(name), tools.jobs)
+        ports = f"read_verilog -sv -lib {' '.join(path.name for path in kernels)}; " if kernels else ""
+        cells = "".join(f'read_rtlil -overwrite "{name}/{path.stem}.il"; ' for path in kernels)
+        script = (
+            f"read_verilog -sv {' '.join(f'../{path.relative_to(sources)}' for path in around)}; {ports}"
+            f"{map_gates(top)}; {cells}flatten; {map_luts(top)}; "
+            # newer yosys leave buffers with floating bits, for which there is no place
+            f"simplemap t:$buf; {CLEAN_LUTS.format(luts=f'../zynq/{LUTS}')}; check -assert; stat; "
+            f'write_json "{netlist.absolute()}"'
+        )
+        return run_yosys(yosys, rtl, script, top, log)
 
 
 def route(

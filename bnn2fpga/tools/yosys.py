@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import subprocess
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,11 @@ MEMORY_LUTS = {
     "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4, "SRL16E": 1, "SRLC32E": 1
 }  # fmt: skip
 """LUT sites of a cell of LUT RAM (UG474)."""
+LUT_RAM = (
+    "memory_libmap -logic-cost-rom 0.015625 -lib +/xilinx/lutrams_xc5v.txt; "
+    "techmap -map +/xilinx/lutrams_xc5v_map.v"
+)
+"""What synth_xilinx does from map_memory to map_ffram, without block RAM."""
 TIMING = "read_verilog -overwrite -specify -lib +/xilinx/cells_sim.v; sta"
 """Prints the longest path through the cells of a flat netlist."""
 
@@ -109,39 +116,54 @@ def synthesize(sources: Path, top: str, folder: Path, block_ram: bool = True) ->
     block RAM to simulate the netlist with. Raises what `run_yosys` does.
     """
     names, folder = sorted(path.name for path in sources.glob("*.sv")), folder.resolve()
-    write = f'write_verilog -noattr "{folder / "netlist.v"}"; {TIMING}'
-    log, yosys = folder / "yosys.log", find_yosys()
-    if block_ram:
-        return run_yosys(yosys, sources, names, top, write, log)
-    return run_yosys(yosys, sources, names, top, write, log, "setattr -unset ram_style */m:*; ", "-nobram")
+    style = "" if block_ram else "setattr -unset ram_style */m:*; "
+    script = (
+        f"read_verilog -sv {' '.join(names)}; {style}{map_gates(top, block_ram)}; {map_luts(top)}; "
+        f'write_verilog -noattr "{folder / "netlist.v"}"; {TIMING}'
+    )
+    return run_yosys(find_yosys(), sources, script, top, folder / "yosys.log")
+
+
+def map_gates(top: str, block_ram: bool = True) -> str:
+    """The commands that make memories, carry chains and gates of `top`, of what was read, flat.
+
+    Without `block_ram` memories are of LUTs, and yosys does not read its map of block RAM, which takes two
+    seconds.
+    """
+    memories = "" if block_ram else f":map_memory; {LUT_RAM}; {_flow(top)} map_ffram"
+    return f"{_flow(top)} {memories}:map_luts"
+
+
+def map_luts(top: str) -> str:
+    """The commands that make LUTs of the gates of `top`, without hierarchy, check and count them."""
+    # flip-flops whose enable is inverted have an inverter each; unmerged, each becomes a LUT
+    return f"opt_merge; opt_clean; {_flow(top)} map_luts:; check -assert; stat"
+
+
+def _flow(top: str) -> str:
+    """yosys' script for 7-series chips, of which a part is run; without pads, DSPs, wide multiplexers, SRLs.
+
+    nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys 0.23 makes shift registers (SRL16E) that
+    shift in every clock of registers that have an enable.
+    """
+    return f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut -nosrl -top {top} -run"
 
 
 def run_yosys(
-    yosys: str,
-    folder: Path,
-    names: Sequence[str],
-    top: str,
-    finish: str,
-    log: Path,
-    before: str = "",
-    options: str = "",
+    yosys: str, folder: Path, script: str, of: str, log: Path, stop: threading.Event | None = None
 ) -> Synthesis:
-    """Synthesizes `top` of the files `names` for 7-series chips, without pads, DSPs, wide multiplexers, SRLs.
+    """Runs a script in `folder`, on module `of`; gives what was counted last.
 
-    nextpnr-xilinx takes no MUXF7 and MUXF8 of some shapes. yosys 0.23 makes shift registers (SRL16E) that
-    shift in every clock of registers that have an enable. yosys runs in `folder`, does `before` with what
-    it has read and `finish` with the netlist. Raises a ToolError for a failure, a latch, a net of two
-    drivers or of none.
+    Raises a ToolError for a failure, a latch, a net of two drivers or of none; NotFinishedError when `stop`
+    is set before the end.
     """
-    flow = f"synth_xilinx -family xc7 -flatten -noiopad -nodsp -nowidelut -nosrl {options} -top {top} -run "
-    # flip-flops whose enable is inverted have an inverter each; unmerged, each becomes a LUT
-    script = (
-        f"read_verilog -sv {' '.join(names)}; {before}"
-        f"{flow} :map_luts; opt_merge; opt_clean; {flow} map_luts:; "
-        f"check -assert; stat; {finish}"
-    )
-    text = call([yosys, "-p", script], folder, log, of=top)
+    text = call([yosys, "-p", script], folder, log, of=of, stop=stop)
     fault = next((line for line in text.splitlines() if FAULTS.search(line)), None)
     if fault:
-        raise ToolError(f"yosys on {top}: {fault.strip()}; all it printed is in {log}")
+        raise ToolError(f"yosys on {of}: {fault.strip()}; all it printed is in {log}")
     return Synthesis.read(text)
+
+
+def yosys_version(yosys: str) -> str:
+    """As it calls itself, with the commit it was built from."""
+    return subprocess.run([yosys, "-V"], capture_output=True, text=True, check=False).stdout.strip()

@@ -63,7 +63,8 @@ PATH = (
     Hop("cell", 0.05, "core.c_FDRE_Q.D"),
 )
 WORDS = "longest path from a to Conv_0.tile[1]: 0.63 ns logic, 0.41 ns routing, 0.41 of them on a, fan-out 1"
-YOSYS = """out=$(printf %s "$2" | sed 's/.*write_json "\\([^"]*\\)".*/\\1/')
+YOSYS = """[ "$1" != -V ] || exit 0
+out=$(printf %s "$2" | sed 's/.*"\\([^"]*\\)"$/\\1/')
 cp "$(dirname "$0")/netlist" "$out"
 echo ' Yosys 0.23 (git sha1 7ce5011c24b)'
 echo 'Printing statistics.'
