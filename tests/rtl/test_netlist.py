@@ -12,13 +12,18 @@ import pytest
 
 from bnn2fpga import compile
 from bnn2fpga.backends.rtl import rtl_project
+from bnn2fpga.backends.zynq import LUTS
+from bnn2fpga.build import open_flow
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
+from bnn2fpga.files.project import Project
+from bnn2fpga.files.templates import render
 from bnn2fpga.kernels import all_kernels
 from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.usage import resources
 from bnn2fpga.simulation.rtl import RtlSimulator
-from bnn2fpga.tools.yosys import Synthesis, cell_models, synthesize
+from bnn2fpga.tools.openxc7 import OpenXC7
+from bnn2fpga.tools.yosys import Synthesis, cell_models, find_yosys, run_yosys, synthesize
 from tests.contract import side_by_side
 from tests.kernels.designs import conv_net, frames_for
 from tests.networks.shared import shared_arrays, shared_file
@@ -59,6 +64,27 @@ def test_a_small_network(tmp_path: Path) -> None:
     synthesis, outputs = run_netlist(design, tmp_path, frames)
     np.testing.assert_array_equal(outputs[0].reshape(3, -1), design.simulate(frames).reshape(3, -1))
     assert synthesis.dsps == 0
+
+
+@pytest.mark.slow
+def test_kernels_that_are_synthesized_on_their_own(tmp_path: Path) -> None:
+    """The open flow's netlist; its LUTs are cleaned, too."""
+    design = size_fifos(conv_net())
+    files = {**rtl_project(design, primitives=True).files, f"zynq/{LUTS}": render(f"zynq/{LUTS}.j2")}
+    Project(files).write(tmp_path)
+    found = tmp_path / "netlist.json"
+    open_flow.synthesize(tmp_path, design.name, found, tmp_path / "yosys.log", OpenXC7())
+    assert len(list((tmp_path / open_flow.KERNELS).glob("*.il.gz"))) == len(design.nodes)
+    (netlist := tmp_path / "netlist/rtl").mkdir(parents=True)
+    script = f'read_json "{found}"; write_verilog -noattr "{netlist / "netlist.sv"}"'
+    run_yosys(find_yosys(), tmp_path, script, design.name, tmp_path / "verilog.log")
+    shutil.copy(cell_models(), netlist / "cells.sv")
+    frames = frames_for(design, 3, 0)
+    model = RtlSimulator.compile(
+        design, tmp_path / "netlist", tmp_path / "model", optimize=0, runtime=runtime()
+    )
+    outputs = model.run(frames, gaps=0.2, holds=0.2).outputs
+    np.testing.assert_array_equal(outputs[0].reshape(3, -1), design.simulate(frames).reshape(3, -1))
 
 
 @pytest.mark.slow
