@@ -44,7 +44,8 @@ class OpenXC7(Table):
 
     `seed` is that of the placer. With `effort`, in minutes, seeds from that one on are tried for so long and
     the best is kept; `jobs` of them at a time here, as many as cores and memory allow if absent, or on the
-    Dask cluster of `scheduler` (tcp://host:port), whose machines need the tools at the same places.
+    Dask cluster of `scheduler` (tcp://host:port), whose machines need the tools at the same places. yosys
+    has `jobs` kernels at a time, as many as cores if absent.
 
     The board runs at the clock that was asked for or, where timing does not allow it, at the highest slower
     one. `margin` is the part of the period that every path leaves, MARGINS if absent. With `strict_clock` a
