@@ -99,7 +99,10 @@ NETLIST = {
     }
 }
 NEXTPNR = """cat "$(dirname "$0")/log"
-while [ $# -gt 1 ]; do case $1 in --fasm|--write) echo routed > "$2";; esac; shift; done
+while [ $# -gt 1 ]; do
+    case $1 in --fasm) echo routed > "$2";; --write) echo '{"modules": {}}' > "$2";; esac
+    shift
+done
 """
 TO_FRAMES = 'case $5 in /*) exit 8;; esac; [ -f "$5" ] || exit 7; echo "frames of $5"\necho warning >&2\n'
 # the name of the frames' file goes into the header: PYNQ reads ASCII, and folders may have any name
@@ -227,7 +230,7 @@ cat "$(dirname "$0")/log"
 while [ $# -gt 1 ]; do
     case $1$2 in
         -ofasm=*) echo routed > "${2#fasm=}";;
-        --write*) echo routed > "$2";;
+        --write*) echo '{"modules": {}}' > "$2";;
         --device*) [ "$2" = xc7z020clg400-1 ] || exit 8;;
     esac
     shift
