@@ -22,6 +22,7 @@ from bnn2fpga.files.writing import write_whole
 from bnn2fpga.training.checkpoint import CHECKPOINT, Checkpoint
 from bnn2fpga.training.config import TrainConfig
 from bnn2fpga.training.data import load_images
+from bnn2fpga.training.models import build_model
 
 COMMAND = [sys.executable, "-m", "bnn2fpga", "boards"]
 FULL = Path("/dev/full")
@@ -160,3 +161,19 @@ def test_labels_to_train_with(tmp_path: Path, labels: np.ndarray, message: str) 
     )
     with pytest.raises(ConfigError, match=message):
         load_images(tmp_path / "data.npz")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"hidden": [10**9]}, r"model mlp: [\d,]+ weights; legal: up to 100,000,000"),
+        ({"hidden": [0]}, "model mlp: its parameters make no network"),
+        ({"hidden": [-1]}, "model mlp: its parameters make no network"),
+        ({"hidden": "wide"}, "model mlp: its parameters make no network"),
+        ({"hidden": [10**30]}, "model mlp: its parameters make no network"),
+    ],
+)
+def test_parameters_of_a_network(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        build_model("mlp", (1, 8, 8), 10, parameters)
+    assert "\n" not in str(caught.value)

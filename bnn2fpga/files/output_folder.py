@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -52,11 +53,15 @@ def blaming(output: Path, only: Collection[int] = (), what: str = "folder") -> I
     try:
         yield
     except OSError as problem:
-        if only and problem.errno not in only:
+        number = problem.errno
+        if isinstance(problem, shutil.Error):  # of a folder that was copied: all that went wrong, in words
+            number = next((code for code in _NO_ROOM if f"[Errno {code}]" in str(problem)), None)
+        if only and number not in only:
             raise
         advice = f"choose another {what}"
-        if problem.errno in _NO_ROOM:
+        if number in _NO_ROOM:
             advice = "free some space and run it again, the finished steps are kept"
-        if problem.errno == errno.ELOOP:
+        if number == errno.ELOOP:
             advice = f"{problem.filename} is a link, remove it"
-        raise ConfigError(f"output {what} {output}: {problem.strerror or problem}; {advice}") from problem
+        reason = os.strerror(number) if number else problem
+        raise ConfigError(f"output {what} {output}: {reason}; {advice}") from problem

@@ -20,7 +20,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """The facts in a report.json, or a ConfigError."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: no report to read ({reason}); build the model first") from error
     found = facts.get("format") if isinstance(facts, dict) else None

@@ -9,6 +9,7 @@ from inspect import signature
 from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError
@@ -101,6 +102,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 BASELINES = {"wsfracbnn": "fracbnn"}
 """What a network is compared with."""
 
+MOST_WEIGHTS = 100_000_000
+"""Of a network to be trained; what fits a chip has a tenth of them at most."""
+
 GIVEN = ("shape", "classes", "norm")
 """What follows from the images and the network's name, so that no configuration may say it."""
 
@@ -114,6 +118,11 @@ def build_model(name: str, shape: Shape, classes: int, parameters: Mapping[str, 
         if parameter not in legal:
             raise ConfigError(f"model {name}: no parameter {parameter!r}; legal: {', '.join(legal)}")
     try:
+        with torch.device("meta"):  # a network of no weights: sizes are checked before memory is taken
+            size = sum(weights.numel() for weights in MODELS[name](shape, classes, **parameters).parameters())
+        if size > MOST_WEIGHTS:
+            raise ConfigError(f"model {name}: {size:,} weights; legal: up to {MOST_WEIGHTS:,}")
         return MODELS[name](shape, classes, **parameters)
-    except TypeError as error:
-        raise ConfigError(f"model {name}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model {name}: its parameters make no network ({reason})") from error
