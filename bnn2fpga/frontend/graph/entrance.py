@@ -76,7 +76,11 @@ def check_graph(proto: onnx.ModelProto) -> onnx.ModelProto:
     _check_tensors(proto.graph)
     if any(node.op_type not in HARMLESS for node in nodes):
         try_in_a_child(proto)
-    check_sizes(_inferred(proto))
+    inferred = _inferred(proto)
+    if inferred is None:
+        try_in_a_child(proto)
+    else:
+        check_sizes(inferred)
     return proto
 
 
@@ -167,13 +171,17 @@ def _check_tensors(graph: onnx.GraphProto) -> None:
             raise ModelError(f"tensor {tensor.name}: its values cannot be read ({error})") from error
 
 
-def _inferred(proto: onnx.ModelProto) -> onnx.GraphProto:
-    """The graph with the shapes that onnx can tell."""
+def _inferred(proto: onnx.ModelProto) -> onnx.GraphProto | None:
+    """The graph with the shapes that onnx can tell; None where they do not fit together."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(proto)
+    imported = {one.domain for one in whole.opset_import}
+    for domain in {node.domain for node in whole.graph.node} - imported - {"ai.onnx"}:
+        whole.opset_import.append(onnx.helper.make_opsetid(domain, 1 if domain else 13))
     try:
-        return onnx.shape_inference.infer_shapes(proto).graph
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"the graph's shapes do not fit: {reason}") from error
+        return onnx.shape_inference.infer_shapes(whole).graph
+    except Exception:
+        return None
 
 
 def check_sizes(graph: onnx.GraphProto) -> None:
