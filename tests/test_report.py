@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from bnn2fpga.boards.board import load_board
 from bnn2fpga.build.design_facts import describe, planned
 from bnn2fpga.build.ladder import Ladder, compare_integers
 from bnn2fpga.build.versions import versions
+from bnn2fpga.cli.tables import host_line
 from bnn2fpga.design.graph import Design
+from bnn2fpga.design.host import HostWork
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.roofline import luts_per_operation, roofline
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
@@ -247,6 +250,23 @@ def test_a_design_is_below_the_slope_of_its_memory_port(seed: int) -> None:
     found = facts_of(random_design(seed))["roofline"]
     for point in found["points"]:
         assert point["rate"] <= point["intensity"] * found["memory_roof"] * (1 + 1e-9)
+
+
+def test_says_what_the_host_computes() -> None:
+    facts = facts_of(tiny())
+    assert "On the host" not in page(facts)
+    facts["design"]["host"] = [
+        asdict(HostWork("fc_7", "MatMul", False, 645, 640, 5)),
+        asdict(HostWork("soft_8", "Softmax", False, 0, 0, 5)),
+    ]
+    ties = {"compared": "labels, float ties", "tolerated": True, "name": "driver", "equal": 1}
+    facts["ladder"]["levels"].append(facts["ladder"]["levels"][0] | ties)
+    text = check_alone(page(facts)).text
+    for part in ("645 parameters, 640 multiply-accumulates a frame", "fc_7", "soft_8", "behind the core"):
+        assert part in text
+    assert "Floats added in another order, labels: 1 of 2 frames as numpy" in text
+    assert "| fc_7 | MatMul | behind the core | 645 | 640 | 5 |" in markdown(facts)
+    assert host_line(facts["design"]["host"]).startswith("fc_7 in floating point: 645 parameters, 640 mult")
 
 
 def test_a_design_without_operations_has_no_roofline() -> None:

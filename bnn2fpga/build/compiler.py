@@ -35,8 +35,8 @@ class Options(Settings):
 
     `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
     default, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
-    file's or the class's. For the `flow` openxc7 no more is planned than its tools can route. `exact_sums`
-    and `trunk_bits` (0 to 12) are explained at `compile`.
+    file's or the class's. For the `flow` openxc7 no more is planned than its tools can route. `exact_sums`,
+    `trunk_bits` (0 to 12) and `host_layers` are explained at `compile`.
     """
 
     board: str = "pynq-z2"
@@ -47,6 +47,7 @@ class Options(Settings):
     flow: Flow = "vitis"
     exact_sums: bool = False
     trunk_bits: int | None = None
+    host_layers: bool = False
     name: str | None = None
 
     def limits(self, board: Board) -> Limits:
@@ -74,7 +75,9 @@ def stages(model: Any, options: Options, example_input: Any = None) -> Iterator[
         graph, applied = streamline(graph)
         yield "streamline", (graph, applied)
         # from here on integers: kernels joined by streams, each at its smallest folding
-        design = lower(graph, model_name(model, options), options.exact_sums, options.trunk_bits)
+        design = lower(
+            graph, model_name(model, options), options.exact_sums, options.trunk_bits, options.host_layers
+        )
     yield "lower", design
 
     # how parallel each kernel is, width converters between them, FIFOs that are deep enough
@@ -173,7 +176,9 @@ class Pipeline:
             return explain_design(self.lowered)
         options = self.options
         streamlined, applied = self.streamlined
-        return explain(streamlined, self.name, options.exact_sums, options.trunk_bits, applied)
+        return explain(
+            streamlined, self.name, options.exact_sums, options.trunk_bits, options.host_layers, applied
+        )
 
     @property
     def planned(self) -> Plan:
@@ -204,6 +209,7 @@ def compile(
     max_bram: float | None = None,
     exact_sums: bool = False,
     trunk_bits: int | None = None,
+    host_layers: bool = False,
     name: str | None = None,
 ) -> Design:
     """The integer design of `model`, folded for `board` (a name, or the path of a .toml file).
@@ -214,7 +220,8 @@ def compile(
 
     A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact one does.
     A residual sum without a common integer grid is refused; with `trunk_bits` (0 to 12) it is rounded to that
-    many fraction bits. Raises BuildError, which names the node, the reason and the way out.
+    many fraction bits. Float layers in front of the first quantizer are refused; with `host_layers` the host
+    computes them. Raises BuildError, which names the node, the reason and the way out.
     """
     options = Options(
         board=board,
@@ -224,6 +231,7 @@ def compile(
         max_bram=max_bram,
         exact_sums=exact_sums,
         trunk_bits=trunk_bits,
+        host_layers=host_layers,
         name=name,
     )
     return Pipeline(model, options, example_input).folded
@@ -235,11 +243,12 @@ def explain(
     example_input: Any = None,
     exact_sums: bool = False,
     trunk_bits: int | None = None,
+    host_layers: bool = False,
     name: str | None = None,
 ) -> Explanation:
     """What each part of `model` becomes, by which rule, and what is refused; the arguments are `compile`'s.
 
     A refusal is part of the explanation, no error. Raises BuildError for a model that cannot be read.
     """
-    options = Options(exact_sums=exact_sums, trunk_bits=trunk_bits, name=name)
+    options = Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, name=name)
     return Pipeline(model, options, example_input).explained

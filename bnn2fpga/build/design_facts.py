@@ -50,7 +50,8 @@ def describe(design: Design) -> dict[str, Any]:
     """The dataflow graph: kernels with their ports and folding, and the edges between them.
 
     `cycles` are those of one frame, `bits` the width of a beat of `lanes` integers, `bytes` a frame's on a
-    byte-aligned bus, `depth` that of the FIFO in beats. An end that is None is the outside.
+    byte-aligned bus, `depth` that of the FIFO in beats. An end that is None is the outside. `host` are the
+    nodes that the host computes, with their cost for one frame.
     """
 
     def port(stream: Stream) -> dict[str, Any]:
@@ -87,6 +88,7 @@ def describe(design: Design) -> dict[str, Any]:
             }
             for edge in design.edges
         ],
+        "host": [asdict(node) for node in design.host.share().work],
     }
 
 
@@ -123,9 +125,9 @@ def transformations(applied: Iterable[Any]) -> list[dict[str, Any]]:
 def accuracy(design: Design, data: Dataset, graph: npt.NDArray[Any] | None = None) -> dict[str, Any] | None:
     """Correct labels of the integer design, of the training framework's scores and of the `graph`'s outputs.
 
-    The graph's matter where the design is rounded. None without labels.
+    The graph's matter where the design is rounded. None without labels, and for several outputs.
     """
-    if data.labels is None:
+    if data.labels is None or len(design.host.share().outputs) > 1:
         return None
     found = {"integer design": int((predicted_labels(design.run(data.frames)) == data.labels).sum())}
     if data.scores is not None:

@@ -19,6 +19,7 @@ from bnn2fpga.cli.options import (
     Divide,
     ExactSums,
     Fps,
+    HostLayers,
     MaxBram,
     MaxLut,
     TrunkBits,
@@ -82,6 +83,7 @@ def build(
     frames: Annotated[int, typer.Option(min=1, help="Random frames to verify with, without --data.")] = 64,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
     flow: Annotated[
         Flow,
         typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (vivado, openxc7)."),
@@ -124,6 +126,7 @@ def build(
         "frames": frames,
         "exact_sums": exact_sums,
         "trunk_bits": trunk_bits,
+        "host_layers": host_layers,
         "flow": flow,
         "source": source,
     }

@@ -25,6 +25,7 @@ from bnn2fpga.cli.options import (
     ExactSums,
     Fps,
     Frames,
+    HostLayers,
     MaxBram,
     MaxLut,
     Model,
@@ -51,20 +52,22 @@ def simulate(
     divide: Divide = 1.0,
     frames: Frames = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the network's outputs to this .npy file.")
+        Path | None,
+        typer.Option(help="Write the network's outputs to this .npy file; several as .npz, by their names."),
     ] = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
 ) -> None:
     """Runs the integer design in numpy on DATA; prints the accuracy where labels are known."""
-    pipeline = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits))
+    pipeline = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers))
     chosen = _frames(pipeline, data, divide, frames)
     start = time.perf_counter()
     results = pipeline.lowered.run(chosen.frames)
-    seconds = time.perf_counter() - start
-    out.print(f"{len(results):,} frames in {seconds:.2f} s, {len(results) / seconds:,.0f} frames/s")
+    seconds, count = time.perf_counter() - start, len(chosen.frames)
+    out.print(f"{count:,} frames in {seconds:.2f} s, {count / seconds:,.0f} frames/s")
     graph = graph_outputs(pipeline, chosen.frames)
-    if chosen.labels is not None:
+    if chosen.labels is not None and not isinstance(results, tuple):
         out.print(f"accuracy {_accuracy(results, chosen.labels)}")
         if graph is not None:
             out.print(f"accuracy before the trunk was rounded {_accuracy(graph, chosen.labels)}")
@@ -72,9 +75,7 @@ def simulate(
         same = int((predicted_labels(results) == predicted_labels(graph)).sum())
         out.print(f"{same:,} of {len(results):,} labels as before the trunk was rounded")
     if output is not None:
-        content = io.BytesIO()
-        np.save(content, results)
-        write_whole(output, content.getvalue())
+        write_whole(output, _content(pipeline, results))
 
 
 @command(PANEL, "bnn2fpga verify tfc.onnx --data mnist.npz --divide 255 --frames 1000")
@@ -90,11 +91,14 @@ def verify(
     trace: Annotated[Path | None, typer.Option(help="Write the SystemVerilog's waveforms (VCD).")] = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
     if trace is not None and not trace.absolute().parent.is_dir():
         raise ConfigError(f"{trace}: its folder does not exist; make it, or choose another file")
-    options = Options(board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits)
+    options = Options(
+        board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers
+    )
     pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)
     worst = None
@@ -122,6 +126,7 @@ def estimate(
     flow: Annotated[Flow, typer.Option(help="With openxc7: no more than its tools can route.")] = "vitis",
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
@@ -134,6 +139,7 @@ def estimate(
         flow=flow,
         exact_sums=exact_sums,
         trunk_bits=trunk_bits,
+        host_layers=host_layers,
     )
     pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
@@ -183,6 +189,7 @@ def explore(
     ),
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
 ) -> None:
     """Finds the Pareto front of MODEL: frames a second against LUTs and block RAM.
 
@@ -191,7 +198,9 @@ def explore(
     """
     space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
     space.first_tasks()
-    lowered = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).lowered
+    lowered = Pipeline(
+        model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers)
+    ).lowered
     with ExploreProgress(out) as progress, open_evaluation(workers, scheduler) as evaluate:
         best, refused = explore_design(lowered, space, output, evaluate, progress.update)
     for refusal in refused:
@@ -205,19 +214,33 @@ def explain(
     model: Model,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
+    host_layers: HostLayers = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Shows what each part of MODEL becomes, by which rule, and why and where it is refused.
 
     Exit code 1 if the model is refused, as for build.
     """
-    explained = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits)).explained
+    explained = Pipeline(
+        model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers)
+    ).explained
     if as_json:
         print(json.dumps(explained.facts, indent=2))
     else:
         out.print(explanation(explained))
     if explained.refusal is not None:
         raise typer.Exit(explained.refusal.exit_code)
+
+
+def _content(pipeline: Pipeline, results: Any) -> bytes:
+    """One array as .npy; several, by the names of the graph's outputs, as .npz."""
+    content = io.BytesIO()
+    if isinstance(results, tuple):
+        names = pipeline.lowered.host.share().outputs
+        np.savez(content, allow_pickle=False, **dict(zip(names, results, strict=True)))
+    else:
+        np.save(content, results)
+    return content.getvalue()
 
 
 def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:

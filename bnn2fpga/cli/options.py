@@ -34,6 +34,10 @@ TrunkBits = Annotated[
         help="Round residual sums that have no common integer grid to this many fraction bits, 0 to 12.",
     ),
 ]
+HostLayers = Annotated[
+    bool,
+    typer.Option("--host-layers", help="Let the host compute float layers in front of the first quantizer."),
+]
 Data = Annotated[
     Path | None, typer.Option(help="Frames, and labels, as .npy or .npz; random frames if absent.")
 ]

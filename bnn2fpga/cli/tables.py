@@ -126,7 +126,7 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, report: Path) -> Panel
     grid.add_row("verified", f"{compared} of levels, all equal on {ranged} frames")
     for level in levels:
         if level["tolerated"]:
-            grid.add_row("rounded", f"{level['equal']:,} of {level['frames']:,} labels as before rounding")
+            grid.add_row(*_tolerated(level))
     design = facts["design"]
     layers = sum(kernel["kernel"].endswith("Mvu") for kernel in design["kernels"])
     grid.add_row(
@@ -134,6 +134,8 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, report: Path) -> Panel
         f"{layers} layers in {len(design['kernels'])} kernels, {design['operations']:,} operations a frame, "
         f"{design['weight_bits'] / 8192:,.1f} KiB of weights, no multiplier",
     )
+    if any(node["multiply_accumulates"] for node in design["host"]):
+        grid.add_row("host", host_line(design["host"]))
     grid.add_row("speed", speed(estimate))
     grid.add_row("estimate", f"before synthesis, on {estimate.board.title} ({estimate.board.part})")
     grid.add_row("", share_bars(estimate))
@@ -144,6 +146,25 @@ def summary(facts: Mapping[str, Any], estimate: Estimate, report: Path) -> Panel
     grid.add_row("files", f"{report.parent}: the HLS project in *-hls/, for the board *-deploy/")
     grid.add_row("report", str(report / "index.html"))
     return Panel(grid, title=f"[bold]{estimate.design}[/bold]", border_style="green", expand=False)
+
+
+def host_line(nodes: Iterable[Mapping[str, Any]]) -> str:
+    """What the host computes beside the accelerator."""
+    layers = [node for node in nodes if node["multiply_accumulates"]]
+    parameters = sum(node["parameters"] for node in nodes)
+    products = sum(node["multiply_accumulates"] for node in layers)
+    return (
+        f"{', '.join(node['name'] for node in layers)} in floating point: {parameters:,} parameters, "
+        f"{products:,} multiply-accumulates a frame"
+    )
+
+
+def _tolerated(level: Mapping[str, Any]) -> tuple[str, str]:
+    """A level that may differ, in words."""
+    equal = f"{level['equal']:,} of {level['frames']:,}"
+    if "ties" in level["compared"]:
+        return "float ties", f"{equal} frames as {level['reference']}: {level['compared'].split(',')[0]}"
+    return "rounded", f"{equal} labels as before rounding"
 
 
 def counts(model: str, found: Any, hardware: Any) -> Table:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from bnn2fpga.driver.accelerator import Accelerator
 from bnn2fpga.driver.fault import AcceleratorError
 
-MODULES = ("fault", "operations", "streams", "model", "simulators", "dma", "mover", "board", "accelerator")
+MODULES = (
+    *("fault", "operations", "elementary", "layers", "program"),
+    *("streams", "model", "simulators", "dma", "mover", "board", "accelerator"),
+)
 
 __all__ = ["MODULES", "Accelerator", "AcceleratorError"]

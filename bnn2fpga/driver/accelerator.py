@@ -14,7 +14,6 @@ import numpy as np
 from .board import PynqBackend
 from .fault import AcceleratorError
 from .model import SIMULATION, Model, load_model
-from .operations import apply
 from .simulators import CppBackend, NumpyBackend
 
 if TYPE_CHECKING:
@@ -67,28 +66,33 @@ class Accelerator:
         """Why frames (`encode`) or results (`decode`) are the core's integers; None where they are not."""
         return dict(self._model.reasons)
 
-    def logits(self, frames: Any) -> NDArray[Any]:
-        """What the network's QONNX graph gives for frames (N, *frame_shape), to the bit.
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the network's outputs."""
+        return self._model.outputs
 
-        Labels where the graph ends in them. Where `reasons["decode"]` is a text, the core's integers
-        (N, *shape of its output stream).
+    def logits(self, frames: Any) -> Any:
+        """What the network's QONNX graph gives for frames (N, *frame_shape): one array, or a tuple of them.
+
+        To the bit; where the host adds floats, up to their rounding, with the same bits on every machine.
+        Probabilities where the graph ends in softmax or sigmoid, labels where it ends in them. Where
+        `reasons["decode"]` is a text, the core's integers (N, *shape of its output stream).
         """
-        x = self._checked(frames)
-        parts = [self._one_batch(x[at : at + self.batch])[0] for at in range(0, len(x), self.batch)]
-        return (
-            np.concatenate(parts) if parts else self._decode(np.zeros((0, self._model.sink.size), np.int64))
-        )
+        found = self._results(frames)
+        return found[0] if len(found) == 1 else found
 
-    def predict(self, frames: Any) -> NDArray[Any]:
-        """Labels (N,): those of the network, or the place of the first largest of its scores."""
+    def predict(self, frames: Any) -> Any:
+        """Labels (N,): those of the network, or the place of the first largest of its scores.
+
+        A tuple of them for a network of several outputs.
+        """
         if self._model.decode is None:
             raise AcceleratorError(
                 f"{self.name}: has no labels here, logits gives integers, because "
                 f"{self._model.reasons['decode']}"
             )
-        flat = self.logits(frames)
-        flat = flat.reshape(len(flat), int(np.prod(flat.shape[1:])))
-        return flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
+        labels = tuple(_labels(scores) for scores in self._results(frames))
+        return labels[0] if len(labels) == 1 else labels
 
     def selftest(self) -> int:
         """Replays the golden vectors of the build, to the bit; how many frames they are.
@@ -103,7 +107,8 @@ class Accelerator:
             for at in range(0, len(golden.inputs), self.batch)
         ]
         self._same("the core", golden.outputs, np.concatenate(found))
-        self._same("the host's decoding", golden.results, self._decode(golden.outputs))
+        for expected, result in zip(golden.results, self._decode(golden.outputs)):
+            self._same("the host's decoding", expected, result)
         return len(golden.frames)
 
     def benchmark(self, frames: int = 1000) -> dict[str, Any]:
@@ -154,13 +159,21 @@ class Accelerator:
             raise AcceleratorError(f"{self.name}: frames of shape {x.shape} do not fit; legal: ({legal})")
         return x
 
-    def _encode(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self._model.source.check(x if self._model.encode is None else apply(self._model.encode, x))
+    def _results(self, frames: Any) -> tuple[NDArray[Any], ...]:
+        """An array for each output."""
+        x = self._checked(frames)
+        parts = [self._one_batch(x[at : at + self.batch])[0] for at in range(0, len(x), self.batch)]
+        if not parts:
+            return self._decode(np.zeros((0, self._model.sink.size), np.int64))
+        return tuple(np.concatenate(part) for part in zip(*parts))
 
-    def _decode(self, integers: NDArray[Any]) -> NDArray[Any]:
+    def _encode(self, x: NDArray[Any]) -> NDArray[Any]:
+        return self._model.source.check(x if self._model.encode is None else self._model.encode.run(x)[0])
+
+    def _decode(self, integers: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         if self._model.decode is None:
-            return integers.reshape((len(integers), *self._model.sink.shape))
-        return apply(self._model.decode, integers)
+            return (integers.reshape((len(integers), *self._model.sink.shape)),)
+        return self._model.decode.run(integers)
 
     def _core(self, integers: NDArray[Any]) -> Any:
         """The core's output integers (N, size), and the seconds that it took."""
@@ -188,6 +201,12 @@ class Accelerator:
                 f"{self.name}: selftest on {self.backend}: {what} differs first at frame {place[0]}, "
                 f"element {list(place[1:])}: {found[place]} instead of {expected[place]}"
             )
+
+
+def _labels(scores: NDArray[Any]) -> NDArray[Any]:
+    """The only number of each frame, or the place of the first largest."""
+    flat = scores.reshape(len(scores), int(np.prod(scores.shape[1:])))
+    return flat[:, 0] if flat.shape[1] == 1 else flat.argmax(axis=1)
 
 
 def _choose(model: Model) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .fault import AcceleratorError
-from .operations import Operation, read_operations
+from .program import Program, read_program
 from .streams import StreamFormat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 """What model.json says of itself; another number is another layout."""
 MODEL_FILE = "model.json"
 ARRAYS_FILE = "model.npz"
@@ -36,20 +36,23 @@ class Bitstream:
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Frames verified while building: as the graph takes them, at both ends of the core, and results."""
+    """Frames verified while building: as the graph takes them, at both ends of the core, and results.
+
+    `results` has an array for each output of the graph.
+    """
 
     frames: NDArray[Any]
     inputs: NDArray[Any]
     outputs: NDArray[Any]
-    results: NDArray[Any]
+    results: tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """What model.json says; shapes are without the batch, clocks in MHz.
 
-    `encode` or `decode` is None where the host's share has no exact form without the graph; `reasons` says
-    why. The frames, or the results, are the core's integers then.
+    `encode` or `decode` is None where the host's share has no form without the graph; `reasons` says why.
+    The frames, or the results, are the core's integers then. `outputs` names the graph's outputs.
     """
 
     folder: Path
@@ -60,8 +63,9 @@ class Model:
     frame_shape: tuple[int, ...]
     source: StreamFormat
     sink: StreamFormat
-    encode: tuple[Operation, ...] | None
-    decode: tuple[Operation, ...] | None
+    encode: Program | None
+    decode: Program | None
+    outputs: tuple[str, ...]
     reasons: dict[str, str | None]
     files: dict[str, str]
     bitstream: Bitstream | None
@@ -101,7 +105,7 @@ def load_model(folder: Path) -> Model:
 def _model(folder: Path, facts: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
     host, bitstream = facts["host"], facts["bitstream"]
     shares = {
-        name: None if host[name] is None else read_operations(host[name], arrays)
+        name: None if host[name] is None else read_program(host[name], arrays)
         for name in ("encode", "decode")
     }
     return Model(
@@ -115,13 +119,19 @@ def _model(folder: Path, facts: dict[str, Any], arrays: dict[str, NDArray[Any]])
         _stream(facts["output"]),
         shares["encode"],
         shares["decode"],
+        tuple(host["outputs"]),
         {name: host[f"{name}_reason"] for name in shares},
         facts["files"],
         None
         if bitstream is None
         else Bitstream(bitstream["file"], bitstream["transport"], tuple(bitstream["memory_port_registers"])),
         facts["design"],
-        Golden(*(arrays[f"golden_{name}"] for name in ("frames", "inputs", "outputs", "results"))),
+        Golden(
+            arrays["golden_frames"],
+            arrays["golden_inputs"],
+            arrays["golden_outputs"],
+            tuple(arrays[f"golden_results_{place}"] for place in range(len(host["outputs"]))),
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the host computes before and behind the core, as a list of small operations.
+"""What the host computes before and behind the core, as small operations.
 
 Each has one exact result on every machine: single IEEE operations on float32 or float64 arrays, moves of
 elements, comparisons. The first axis of every array is the batch.
@@ -6,7 +6,7 @@ elements, comparisons. The first axis of every array is the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Mapping
 
 import numpy as np
@@ -17,16 +17,56 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+Function = Callable[..., Any]
+
+TYPES = (
+    "float32",
+    "float64",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+)
+"""What elements may be."""
+TWO: Mapping[str, Function] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}
+"""Functions of two numbers: IEEE defines every bit."""
+ONE: Mapping[str, Function] = {
+    "abs": np.abs,
+    "ceil": np.ceil,
+    "floor": np.floor,
+    "negative": np.negative,
+    "rint": np.rint,
+    "sqrt": np.sqrt,
+    "trunc": np.trunc,
+}
+"""Functions of one number: IEEE defines every bit."""
+
+
 class Operation:
-    """One step of the host; subclasses are frozen dataclasses of numbers, texts, tuples and arrays."""
+    """One step of the host; subclasses are frozen dataclasses of numbers, texts, tuples and arrays.
 
-    kinds: ClassVar[dict[str, type[Operation]]] = {}
+    Called with one array or several, it gives one.
+    """
 
-    def __init_subclass__(cls) -> None:
-        Operation.kinds[cls.__name__] = cls
+    __call__: ClassVar[Callable[..., NDArray[Any]]]
 
-    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        raise NotImplementedError
+
+def known(what: str, name: str, legal: Any) -> None:
+    """A ValueError unless `name` is one of `legal`; the names come from a file."""
+    if name not in legal:
+        raise ValueError(f"{what} {name!r}; legal: {', '.join(legal)}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +74,9 @@ class Cast(Operation):
     """Elements of another numpy type, by its name."""
 
     dtype: str
+
+    def __post_init__(self) -> None:
+        known("type", self.dtype, TYPES)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         return x.astype(self.dtype, copy=False)
@@ -56,15 +99,76 @@ class WholeNumbers(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Arithmetic(Operation):
-    """add, subtract, multiply or divide with a constant that broadcasts; `reversed` puts it first."""
+    """A function of TWO with a constant that broadcasts; `reversed` puts it first."""
 
     function: str
     constant: NDArray[Any]
     reversed: bool = False
 
+    def __post_init__(self) -> None:
+        known("function", self.function, TWO)
+
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        function: Callable[..., NDArray[Any]] = getattr(np, self.function)
+        function = TWO[self.function]
         return function(self.constant, x) if self.reversed else function(x, self.constant)
+
+
+@dataclass(frozen=True)
+class Together(Operation):
+    """A function of TWO of two arrays that broadcast."""
+
+    function: str
+
+    def __post_init__(self) -> None:
+        known("function", self.function, TWO)
+
+    def __call__(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        return TWO[self.function](x, y)
+
+
+@dataclass(frozen=True)
+class Elementwise(Operation):
+    """A function of ONE."""
+
+    function: str
+
+    def __post_init__(self) -> None:
+        known("function", self.function, ONE)
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        return ONE[self.function](x)
+
+
+@dataclass(frozen=True, eq=False)
+class Slope(Operation):
+    """x, or x * slope where x is negative; `slope` broadcasts."""
+
+    slope: NDArray[Any]
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        return np.where(x < 0, x * self.slope, x)
+
+
+@dataclass(frozen=True)
+class Concatenate(Operation):
+    """Any number of arrays behind one another along `axis`."""
+
+    axis: int
+
+    def __call__(self, *arrays: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate(arrays, axis=self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Operation):
+    """Frames of `shape`, whose element i (flat) is element index[i] of the frame (flat)."""
+
+    index: NDArray[Any]
+    shape: tuple[int, ...]
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        size = int(np.prod(x.shape[1:]))
+        return x.reshape((len(x), size))[:, self.index].reshape((len(x), *self.shape))
 
 
 @dataclass(frozen=True)
@@ -108,12 +212,14 @@ class Quantize(Operation):
     high: int
     rounding: str
 
+    def __post_init__(self) -> None:
+        known("rounding", self.rounding, ONE)
+
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         y = x / self.scale + self.zero
         y = np.where(y > self.high, y.dtype.type(self.high), y)
         y = np.where(y < self.low, y.dtype.type(self.low), y)
-        rounded: NDArray[Any] = getattr(np, self.rounding)(y)
-        return (rounded - self.zero) * self.scale
+        return (ONE[self.rounding](y) - self.zero) * self.scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,40 +320,3 @@ class LastPositive(Operation):
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         flat = x.reshape(len(x), int(np.prod(x.shape[1:])))
         return np.where(flat > 0, np.arange(flat.shape[1]), 0).max(axis=1)
-
-
-def written(operations: tuple[Operation, ...], prefix: str, arrays: dict[str, NDArray[Any]]) -> list[Any]:
-    """The operations as JSON; their arrays go into `arrays`, under names that begin with `prefix`."""
-    facts = []
-    for number, operation in enumerate(operations):
-        entry: dict[str, Any] = {"operation": type(operation).__name__}
-        for field in fields(operation):  # type: ignore[arg-type]
-            value = getattr(operation, field.name)
-            if isinstance(value, np.ndarray):
-                name = f"{prefix}_{number}_{field.name}"
-                arrays[name] = value
-                value = {"array": name}
-            entry[field.name] = list(value) if isinstance(value, tuple) else value
-        facts.append(entry)
-    return facts
-
-
-def read_operations(facts: list[Any], arrays: Mapping[str, NDArray[Any]]) -> tuple[Operation, ...]:
-    """The inverse of `written`."""
-    operations = []
-    for entry in facts:
-        values: dict[str, Any] = {}
-        for name, value in entry.items():
-            if isinstance(value, dict):
-                value = arrays[value["array"]]
-            values[name] = tuple(value) if isinstance(value, list) else value
-        kind: Callable[..., Operation] = Operation.kinds[values.pop("operation")]
-        operations.append(kind(**values))
-    return tuple(operations)
-
-
-def apply(operations: tuple[Operation, ...], x: NDArray[Any]) -> NDArray[Any]:
-    """All operations, one after the other."""
-    for operation in operations:
-        x = operation(x)
-    return x

@@ -24,6 +24,7 @@ from bnn2fpga.design.host import IntegerHost
 from bnn2fpga.errors import BuildError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.streamline import Applied
+from bnn2fpga.frontend.lowering.host_share import work
 from bnn2fpga.frontend.lowering.lower import Lowering, Step
 from bnn2fpga.frontend.lowering.signal import HostTensor, Parameter, Pooled, Result, Signal
 from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
@@ -35,6 +36,7 @@ def explain(
     name: str = "network",
     exact_sums: bool = False,
     trunk_bits: int | None = None,
+    host_layers: bool = False,
     transformations: Iterable[Applied] = (),
 ) -> Explanation:
     """What `lower` makes of a loaded and streamlined `model`, or up to where it refuses it.
@@ -42,7 +44,7 @@ def explain(
     The other arguments are those of `lower`, and what `streamline` did. A refusal of `lower` is part of
     the explanation; raises ConfigError for bad `trunk_bits`, ModelError for a graph that cannot be read.
     """
-    lowering = Lowering(Graph(model), exact_sums, trunk_bits)
+    lowering = Lowering(Graph(model), exact_sums, trunk_bits, host_layers)
     refusal = None
     try:
         built = lowering.design(name)
@@ -74,7 +76,12 @@ def _regions(lowering: Lowering, built: Design, refused: bool) -> Iterator[Regio
         enters = tensor == lowering.core_input
         if enters or kernels.owned_by(tensor):
             nodes = _take(lowering.graph, tensor, taken)
-            yield kernels.region(nodes, None if enters else tensor, step.said, step.value)
+            said = (*step.said, *_cost(lowering.graph, nodes)) if enters else step.said
+            yield kernels.region(nodes, None if enters else tensor, said, step.value)
+    if lowering.joining:
+        rule = "the outputs behind one another in one stream; the driver takes them apart"
+        names = [name for name in lowering.joining if name in kernels.final]
+        yield Region((), tuple(Unit(name, kernels.final[name]) for name in names), rules=(rule,))
     yield from _rest(lowering, taken, refused)
 
 
@@ -97,19 +104,28 @@ def _rest(lowering: Lowering, taken: set[str], refused: bool) -> Iterator[Region
         # constants may belong to nodes behind the refused one
         idle = [step for step in rest if isinstance(step.value, Signal)]
     else:
-        _take(lowering.graph, lowering.graph.output, taken)
+        for output in lowering.graph.outputs:
+            _take(lowering.graph, output, taken)
         host = [step for step in rest if step.node.output[0] in taken]
         idle = [step for step in rest if step.node.output[0] not in taken]
     if host:
         said = [sentence for step in host for sentence in step.said]
-        rules = (
-            *said,
-            "float nodes that no kernel takes" if refused else "float nodes behind the last kernel",
-        )
+        what = "float nodes that no kernel takes" if refused else "float nodes behind the last kernel"
+        rules = (*said, what, *_cost(lowering.graph, (step.node for step in host)))
         yield Region(_named(step.node for step in host), on_host=True, rules=rules)
     if idle:
         why = "waits for the node that takes it" if refused else "the graph's output does not depend on it"
         yield Region(_named(step.node for step in idle), rules=(why,))
+
+
+def _cost(graph: Graph, nodes: Iterable[onnx.NodeProto]) -> tuple[str, ...]:
+    """What the host has to do for a frame, if it is more than moving and scaling results."""
+    costs = [work(graph, node, False) for node in nodes]
+    products = sum(cost.multiply_accumulates for cost in costs)
+    parameters = sum(cost.parameters for cost in costs)
+    if not products:
+        return ()
+    return (f"{parameters:,} float parameters, {products:,} multiply-accumulates a frame",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +177,7 @@ def _named(nodes: Iterable[onnx.NodeProto]) -> tuple[GraphNode, ...]:
 
 def _integers(value: object) -> Integers | None:
     """What is known of a signal, before its pending nodes; None for anything else."""
-    signal = value.signal if isinstance(value, Result) else value
+    signal = value.signals[0] if isinstance(value, Result) and len(value.signals) == 1 else value
     if not isinstance(signal, Signal):
         return None
     bias = np.asarray(signal.bias)

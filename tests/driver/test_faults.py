@@ -140,9 +140,12 @@ def test_a_file_that_was_not_copied(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda facts: facts.update(format=1), "format 1, this driver reads 2"),
+        (lambda facts: facts.update(format=1), "format 1, this driver reads 3"),
         (lambda facts: facts.pop("input"), r"not written by bnn2fpga \(KeyError\('input'\)\)"),
-        (lambda facts: facts["host"]["encode"].append({"operation": "Guess"}), "not written by bnn2fpga"),
+        (lambda facts: facts["host"]["encode"]["steps"].append({"operation": "save"}), "not written by"),
+        (lambda facts: facts["host"]["encode"].update(results=[99]), "not written by bnn2fpga"),
+        (lambda facts: facts["host"]["encode"]["steps"][0].update(sources=[5]), "not written by bnn2fpga"),
+        (lambda facts: facts["host"]["encode"]["steps"][0].update(dtype="object"), "not written by bnn2fpga"),
         (lambda facts: facts["files"].update({"model.npz": "0" * 64}), "is not the file that"),
     ],
 )

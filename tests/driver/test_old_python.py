@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-COPIED = ("__init__", "conftest", "contract", "fake_pynq", "test_backends", "test_faults")
+COPIED = ("__init__", "conftest", "contract", "fake_pynq", "test_arithmetic", "test_backends", "test_faults")
 
 
 def interpreter(version: str) -> str | None:

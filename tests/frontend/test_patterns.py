@@ -94,12 +94,12 @@ def check_graph(
     design = lower(streamline(raw)[0], "pattern", exact_sums)
     host = design.host
     assert isinstance(host, GraphHost)
-    tensors = host.graph.execute(frames, [host.core_output])
+    tensors = host.graph.execute(frames, [core.tensor for core in host.cores])
     assert_close(tensors[host.graph.output], outputs)
     compare = np.testing.assert_array_equal if powers_of_two else assert_close
     compare(design.run(frames), tensors[host.graph.output])
     integers = design.simulate(host.encode(frames))
-    np.testing.assert_array_equal(integers.reshape(len(frames), -1), host.scores(tensors[host.core_output]))
+    np.testing.assert_array_equal(integers.reshape(len(frames), -1), host.scores(tensors))
     assert len(np.unique(integers)) > 1, "the network computes nothing"
     if cpp:
         np.testing.assert_array_equal(run_cpp(design, frames, seed), integers)

@@ -7,6 +7,7 @@ accumulator laid along the batch axis.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -24,9 +25,12 @@ from bnn2fpga.errors import ModelError
 
 Array = npt.NDArray[Any]
 
+OUTPUTS = "bnn2fpga_outputs"
+"""Where a tidied model keeps the names that its outputs had."""
+
 
 class Graph:
-    """A tidied QONNX model of one input and one output at batch size 1, ready to run.
+    """A tidied QONNX model of one input at batch size 1, ready to run.
 
     `constants` holds the initializers and what nodes compute from nothing else. The model is not to
     be changed afterwards.
@@ -36,7 +40,7 @@ class Graph:
         self.model = model
         self.nodes: tuple[onnx.NodeProto, ...] = tuple(model.graph.node)
         self.input: str = model.graph.input[0].name
-        self.output: str = model.graph.output[0].name
+        self.outputs: tuple[str, ...] = tuple(value.name for value in model.graph.output)
         self.constants: dict[str, Array] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer
         }
@@ -46,6 +50,18 @@ class Graph:
             if all(name in self.constants for name in node.input if name):
                 values = self._run([node], dict(self.constants))
                 self.constants |= {name: values[name] for name in node.output if name}
+
+    @property
+    def output(self) -> str:
+        """The first output."""
+        return self.outputs[0]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs as the network's author named them."""
+        kept = self.model.get_metadata_prop(OUTPUTS)
+        names = self.outputs if kept is None else tuple(json.loads(kept))
+        return names if len(names) == len(self.outputs) else self.outputs
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The shape of `tensor` at batch size 1; a ModelError if shape inference could not tell."""
@@ -100,8 +116,8 @@ class Graph:
         return constants
 
     def reads(self, tensor: str) -> bool:
-        """Whether a node takes `tensor`, or it is the graph's output."""
-        return tensor == self.output or any(tensor in node.input for node in self.nodes)
+        """Whether a node takes `tensor`, or it is an output of the graph."""
+        return tensor in self.outputs or any(tensor in node.input for node in self.nodes)
 
     def run(self, nodes: Iterable[onnx.NodeProto], feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every tensor known after running `nodes` (in order) on `feeds`, whose first axis is the batch."""
@@ -123,9 +139,9 @@ class Graph:
                     raise ModelError(f"{node.name or node.op_type}: cannot be executed: {reason}") from error
         return values
 
-    def between(self, starts: Sequence[str], end: str) -> tuple[onnx.NodeProto, ...]:
-        """The nodes that compute tensor `end` from the tensors `starts`, in order."""
-        wanted, chosen = {end}, []
+    def between(self, starts: Sequence[str], *ends: str) -> tuple[onnx.NodeProto, ...]:
+        """The nodes that compute the tensors `ends` from the tensors `starts`, in order."""
+        wanted, chosen = set(ends), []
         for node in reversed(self.nodes):
             if (wanted & set(node.output)) - set(starts) - self.constants.keys():
                 chosen.append(node)
@@ -133,8 +149,8 @@ class Graph:
         return tuple(reversed(chosen))
 
     def execute(self, x: Array, tensors: Sequence[str] = (), batch: int = 256) -> dict[str, Array]:
-        """The graph's output, and `tensors`, for input x (N, …), a batch at a time."""
-        names = [self.output, *tensors]
+        """The graph's outputs, and `tensors`, for input x (N, …), a batch at a time."""
+        names = [*self.outputs, *tensors]
         chunks = [self._outputs(names, x[at : at + batch]) for at in range(0, len(x), batch)]
         return {name: np.concatenate([_framed(chunk[name], batch) for chunk in chunks]) for name in names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import json
 import logging
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -19,6 +20,7 @@ from qonnx.util.cleanup import cleanup_model
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.channels_first import ChannelsFirst
 from bnn2fpga.frontend.graph.entrance import check_graph, check_sizes, read_graph
+from bnn2fpga.frontend.graph.execute import OUTPUTS
 
 
 def load(model: Any, example_input: Any = None) -> ModelWrapper:
@@ -89,12 +91,13 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
     graph = wrapper.graph
     initialized = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in initialized]
-    if len(inputs) != 1 or len(graph.output) != 1:
+    if len(inputs) != 1 or not graph.output:
         raise ModelError(
-            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is supported "
-            "(a QuantTensor is several outputs: return_quant_tensor=False)"
+            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; legal: one input, and at "
+            "least one output"
         )
     refuse_hardware(graph)
+    _refuse_constant_outputs(graph, inputs[0])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -104,6 +107,7 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
             wrapper = wrapper.transform(ChannelsFirst())
             _part_equal_inputs(wrapper)
             tidied = cleanup_model(wrapper).transform(InferShapes())
+            _keep_output_names(graph, tidied)
             _flatten_bias_scales(tidied)
             _drop_allowzero(tidied)
     except Exception as error:
@@ -148,6 +152,26 @@ def refuse_hardware(graph: onnx.GraphProto) -> None:
                 f"{node.name or node.output[0]}: {node.op_type} is a hardware layer of FINN, which this "
                 "graph has been through; give the QONNX graph that FINN was given (Brevitas: export_qonnx)"
             )
+
+
+def _refuse_constant_outputs(graph: onnx.GraphProto, start: str) -> None:
+    """A ModelError for an output that does not depend on the input `start`."""
+    reached = {start}
+    for node in graph.node:
+        if reached.intersection(node.input):
+            reached.update(node.output)
+    for value in graph.output:
+        if value.name not in reached:
+            raise ModelError(
+                f"output {value.name}: does not depend on the input; leave it out (a QuantTensor is several "
+                "outputs: return_quant_tensor=False)"
+            )
+
+
+def _keep_output_names(graph: onnx.GraphProto, tidied: ModelWrapper) -> None:
+    """The outputs' names, which cleanup_model exchanges for its own; a tidied model has them already."""
+    if tidied.get_metadata_prop(OUTPUTS) is None:
+        tidied.set_metadata_prop(OUTPUTS, json.dumps([value.name for value in graph.output]))
 
 
 def _drop_allowzero(tidied: ModelWrapper) -> None:

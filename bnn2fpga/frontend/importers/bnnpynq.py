@@ -29,6 +29,7 @@ from bnn2fpga.design.layers import Dot, Map, WindowMax, Windows
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.operations import Cast, Largest, LastPositive, Operation, Table, WholeNumbers
+from bnn2fpga.driver.program import Program
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.files.arrays import read_arrays
 from bnn2fpga.frontend.graph.execute import Array
@@ -64,7 +65,8 @@ class PixelHost:
 
     def share(self) -> HostShare:
         label: Operation = LastPositive() if self.one_hot else Largest(axis=1, count=1, shape=())
-        return HostShare((WholeNumbers(0, 255), Cast("int64"), Table(self.table)), (label,))
+        pixels = Program.chain(WholeNumbers(0, 255), Cast("int64"), Table(self.table))
+        return HostShare(pixels, Program.chain(label), outputs=("label",))
 
 
 def import_bnnpynq(path: str | Path, fuse: bool = True) -> Design:

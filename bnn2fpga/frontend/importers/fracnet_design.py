@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from bnn2fpga.design.graph import Design, Port
-from bnn2fpga.design.host import HostShare, check_pixels
+from bnn2fpga.design.host import HostShare, HostWork, check_pixels
 from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
 from bnn2fpga.design.layers import Bend, Concat, Dot, GatedDot, Map, Shift, Spread, Sum, Windows, WindowSum
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.operations import Cast, Linear, WholeNumbers
+from bnn2fpga.driver.program import Program
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.importers.fracnet import COLOR_LEVELS, IMAGE, Floats, channels_last, load_fracnet
@@ -45,7 +46,13 @@ class LinearHost:
         return Linear(self.weight, self.bias)(y)
 
     def share(self) -> HostShare:
-        return HostShare((WholeNumbers(0, 255), Cast("int64")), (Linear(self.weight, self.bias),))
+        products = self.weight.size
+        linear = HostWork("linear", "Gemm", False, products + self.bias.size, products, self.bias.size)
+        return HostShare(
+            Program.chain(WholeNumbers(0, 255), Cast("int64")),
+            Program.chain(Linear(self.weight, self.bias)),
+            work=(linear,),
+        )
 
 
 def import_fracnet(path: str | Path) -> Design:

@@ -24,10 +24,19 @@ from bnn2fpga.frontend.lowering.constant import lower_constant
 from bnn2fpga.frontend.lowering.design_input import annotated_type, is_input_renamed, open_input
 from bnn2fpga.frontend.lowering.dot_product import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_repeats
-from bnn2fpga.frontend.lowering.graph_host import GraphHost
+from bnn2fpga.frontend.lowering.graph_host import CoreOutput, GraphHost
+from bnn2fpga.frontend.lowering.heads import join_heads
 from bnn2fpga.frontend.lowering.layout import lower_layout
 from bnn2fpga.frontend.lowering.linear_chain import scaled
-from bnn2fpga.frontend.lowering.operators import AVERAGE, ELEMENTWISE, LAYOUT, OUTPUT, only_host
+from bnn2fpga.frontend.lowering.operators import (
+    AVERAGE,
+    ELEMENTWISE,
+    LAYERS,
+    LAYOUT,
+    OUTPUT,
+    feeds_layer,
+    only_host,
+)
 from bnn2fpga.frontend.lowering.output import lower_output
 from bnn2fpga.frontend.lowering.padding import lower_pad, quantize_padded
 from bnn2fpga.frontend.lowering.refusals import OTHER_QUANTIZERS, refusal
@@ -48,6 +57,7 @@ def lower(
     name: str = "network",
     exact_sums: bool = False,
     trunk_bits: int | None = None,
+    host_layers: bool = False,
 ) -> Design:
     """The integer design of a loaded and streamlined `model`, every kernel at its smallest folding.
 
@@ -55,9 +65,10 @@ def lower(
     that make the graph's float32 sums inexact, a threshold that lies within their rounding is refused,
     and so is a top-1; with `exact_sums` the exact integer sum decides there. A sum of branches that have
     no common integer grid is refused; with `trunk_bits` it is rounded to a grid of that many fraction bits
-    (see `trunk`), and the host's `rounded` names the nodes. Raises ModelError, naming the node.
+    (see `trunk`), and the host's `rounded` names the nodes. Float layers in front of the first quantizer are
+    refused; with `host_layers` the host computes them. Raises ModelError, naming the node.
     """
-    return fuse_thresholds(Lowering(Graph(model), exact_sums, trunk_bits).design(name))
+    return fuse_thresholds(Lowering(Graph(model), exact_sums, trunk_bits, host_layers).design(name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +84,26 @@ class Step:
 class Lowering:
     """One walk over a graph: `values` holds what is known of each tensor, `steps` the walk so far.
 
-    `at` is the node that is being lowered. Raises ConfigError for bad `trunk_bits`.
+    `at` is the node that is being lowered, `joining` are the kernels that put several outputs behind one
+    another. Raises ConfigError for bad `trunk_bits`.
     """
 
-    def __init__(self, graph: Graph, exact_sums: bool, trunk_bits: int | None) -> None:
+    def __init__(
+        self, graph: Graph, exact_sums: bool, trunk_bits: int | None, host_layers: bool = False
+    ) -> None:
         if trunk_bits is not None and not 0 <= trunk_bits <= 12:
             raise ConfigError(f"trunk_bits={trunk_bits}; legal: 0 to 12")
         self.graph = graph
         self.exact_sums = exact_sums
         self.trunk_bits = trunk_bits
+        self.host_layers = host_layers
         self.build = Builder()
         self.values: dict[str, Value] = {k: Parameter(v) for k, v in graph.constants.items()}
         self.core_input: str = graph.input
         self.first: Signal | None = None
         self.at: onnx.NodeProto | None = None
         self.steps: list[Step] = []
+        self.joining: tuple[str, ...] = ()
 
     def design(self, name: str) -> Design:
         """The design, its thresholds still kernels of their own."""
@@ -110,29 +126,46 @@ class Lowering:
             self.values |= dict.fromkeys(node.output, value)
             self.steps.append(Step(node, value, *self.build.news()))
         self.at = None
-        value = self.values[self.graph.output]
-        result = value.signal if isinstance(value, Result) else value
-        if not isinstance(result, Signal) or self.first is None:
-            raise ModelError(
-                "no quantizer between the graph's input and its output: nothing to build in hardware"
-            )
-        tensor = result.pending[0]
-        assert isinstance(tensor, Segment)
-        if result.repeats:
-            raise ModelError(
-                f"{tensor.tensor}: repeated channels leave the network; put a quantizer behind it"
-            )
-        if result.padding and self.graph.shape(tensor.tensor) != tensor.index.shape:
-            raise ModelError(f"{tensor.tensor}: a padded tensor leaves the network; pad before a convolution")
-        rounded = tuple(self.build.rounded)
-        host = GraphHost.of(self.graph, self.core_input, self.first, result, rounded)
-        design = self.build.finish(name, [result.port], host)
+        ends = self._ends()
+        assert self.first is not None
+        port, places = join_heads(self.build, ends)
+        self.joining, _ = self.build.news()
+        cores = [CoreOutput.of(signal, place) for signal, place in zip(ends, places, strict=True)]
+        host = GraphHost.of(self.graph, self.core_input, self.first, cores, tuple(self.build.rounded))
+        if host.encoding.reason and any(node.op_type in LAYERS for node in host.prologue):
+            raise ModelError(f"{host.encoding.reason}; quantize in front of it, or take another activation")
+        design = self.build.finish(name, [port], host)
         if not design.nodes:
             raise ModelError(
                 "nothing to build in hardware: no layer stands between the graph's quantizer and its output; "
                 "give a network with a layer (Conv, MatMul, a pool, a second quantizer) behind it"
             )
         return design
+
+    def _ends(self) -> list[Signal]:
+        """The signals that leave the core, each tensor once."""
+        ends: dict[str, Signal] = {}
+        for output in self.graph.outputs:
+            value = self.values[output]
+            if not isinstance(value, Signal | Result):
+                which = f"{output}: " if len(self.graph.outputs) > 1 else ""
+                raise ModelError(
+                    f"{which}no quantizer between the graph's input and its output: nothing to build in "
+                    "hardware"
+                )
+            for signal in value.signals if isinstance(value, Result) else (value,):
+                start = signal.pending[0]
+                assert isinstance(start, Segment)
+                if signal.repeats:
+                    raise ModelError(
+                        f"{start.tensor}: repeated channels leave the network; put a quantizer behind it"
+                    )
+                if signal.padding and self.graph.shape(start.tensor) != start.index.shape:
+                    raise ModelError(
+                        f"{start.tensor}: a padded tensor leaves the network; pad before a convolution"
+                    )
+                ends[start.tensor] = signal
+        return list(ends.values())
 
     def _lower(self, node: onnx.NodeProto) -> Value:
         inputs = [self.values[name] for name in node.input if name]
@@ -143,14 +176,15 @@ class Lowering:
         if any(isinstance(value, HostTensor) for value in inputs):
             if node.op_type in QUANTIZERS:
                 return self._quantized_input(node)
-            if node.op_type in ("Conv", "MatMul", "Gemm") or any(
-                isinstance(value, Signal) for value in inputs
-            ):
-                raise self._float_values(node)
+            joined = any(isinstance(value, Signal) for value in inputs)
+            if joined or (node.op_type in LAYERS and not self.host_layers):
+                raise self._float_values(node, joined)
+            if node.op_type in LAYERS:
+                self.build.say(f"{node.name}: a float layer in front, on the host")
             return HostTensor()
         return self._on_signal(node, inputs)
 
-    def _float_values(self, node: onnx.NodeProto) -> ModelError:
+    def _float_values(self, node: onnx.NodeProto, joined: bool) -> ModelError:
         """Why `node` gets float values that depend on the graph's input."""
         for before in self.graph.between([self.graph.input], node.input[0]):
             if before.op_type in OTHER_QUANTIZERS:
@@ -159,19 +193,27 @@ class Lowering:
             f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if "
             "the frames are integers, say so (--input uint8 or int8, or uint8/255 for pixels over 255); "
             "or put a QuantIdentity there, or annotate the input with an integer type"
+            + ("" if joined else "; or let the host compute it (--host-layers)")
         )
 
     def _behind_result(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
-        """Everything behind a result is the host's, as long as it needs nothing else and no layer follows."""
-        first = inputs[0]
-        if node.op_type in QUANTIZERS or node.op_type in ("Conv", "MatMul", "Gemm"):
+        """Everything behind a result is the host's, whatever it joins, as long as nothing goes back."""
+        if any(isinstance(value, HostTensor) for value in inputs):
             raise ModelError(
-                f"{node.name}: a layer behind {' or '.join(sorted(OUTPUT))}, which can only end a network"
+                f"{node.name}: joins the network's result with float values in front of the first quantizer; "
+                "join a quantized tensor"
             )
+        if node.op_type in QUANTIZERS and feeds_layer(self.graph, node):
+            raise ModelError(
+                f"{node.name}: takes what the host computes ({', '.join(sorted(OUTPUT))} or a float layer) "
+                "back into the network; quantize the layers in front of it"
+            )
+        found: list[Signal] = []
         for value in inputs:
-            if not (isinstance(value, Result) and isinstance(first, Result) and value.signal is first.signal):
-                raise ModelError(f"{node.name}: joins the network's result with another tensor")
-        return first
+            for signal in value.signals if isinstance(value, Result) else (cast(Signal, value),):
+                if not any(signal is other for other in found):
+                    found.append(signal)
+        return Result(tuple(found))
 
     def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
         signals = [value for value in inputs if isinstance(value, Signal)]
@@ -191,10 +233,10 @@ class Lowering:
             rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
-            last = node.op_type == "MatMul" and only_host(self.graph, node.output[0])
+            last = signal.port.node is not None and only_host(self.graph, node.output[0])
             if last and not has_integers(inputs[1]):
-                self.build.say("a last layer of float weights")
-                return Result(signal)
+                self.build.say(f"{node.name}: a layer of float weights at the end, on the host")
+                return Result((signal,))
             return rule(self.build, node, scaled(self.graph, signal), inputs[1])
         if node.op_type in LAYOUT:
             return lower_layout(self.graph, self.build, node, signal)

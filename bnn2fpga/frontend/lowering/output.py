@@ -30,12 +30,13 @@ def lower_output(
     in_order = np.array_equal(signal.index.ravel(), np.arange(signal.index.size))
     if scores is None or np.any(np.diff(scores) <= 0) or not in_order or not _is_top1(graph, node, signal):
         build.say(f"{node.name} is no top-1 of scores that their integers alone order")
-        return Result(signal)
+        return Result((signal,))
     build.say("the integers alone order the scores; the first of equal ones is taken")
     port, kernel = build.add(node.name, Top1(signal.stream), signal.port)
     index = np.zeros(graph.shape(node.output[-1]), np.int64)
     points = np.arange(signal.index.size)
-    return Result(Signal(port, kernel.outputs[0], np.ones(1), points, (Segment(node.output[-1], index),)))
+    label = Signal(port, kernel.outputs[0], np.ones(1), points, (Segment(node.output[-1], index),))
+    return Result((label,))
 
 
 def _is_top1(graph: Graph, node: onnx.NodeProto, signal: Signal) -> bool:

@@ -181,9 +181,9 @@ class Signal:
 
 @dataclass(frozen=True)
 class Result:
-    """A tensor that the host computes from the integers of `signal`, the last in the fabric."""
+    """A tensor that the host computes from the integers of `signals`, the last ones in the fabric."""
 
-    signal: Signal
+    signals: tuple[Signal, ...]
 
 
 def raster_index(shape: tuple[int, ...], order: Ints | None = None) -> Ints:
