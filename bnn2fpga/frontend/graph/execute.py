@@ -59,9 +59,13 @@ class Graph:
     @property
     def output_names(self) -> tuple[str, ...]:
         """The outputs as the network's author named them."""
-        kept = self.model.get_metadata_prop(OUTPUTS)
-        names = self.outputs if kept is None else tuple(json.loads(kept))
-        return names if len(names) == len(self.outputs) else self.outputs
+        try:
+            names = json.loads(self.model.get_metadata_prop(OUTPUTS) or "null")
+        except ValueError:
+            return self.outputs
+        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        fits = known and len(set(names)) == len(names) == len(self.outputs)
+        return tuple(names) if fits else self.outputs
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The shape of `tensor` at batch size 1; a ModelError if shape inference could not tell."""

@@ -47,7 +47,7 @@ def is_input_renamed(graph: Graph, node: onnx.NodeProto, signal: Signal) -> bool
         return False
     between = graph.between([start.tensor], node.output[0])
     inside = {start.tensor, *(one.output[0] for one in between[:-1])}
-    if graph.output in inside or any(sum(t in n.input for n in graph.nodes) != 1 for t in inside):
+    if inside.intersection(graph.outputs) or any(sum(t in n.input for n in graph.nodes) != 1 for t in inside):
         return False
     values = evaluate(graph, signal, [node], node.output[0]).values
     return bool(np.all(values == values[:, :1])) and len(np.unique(values[:, 0])) == len(signal.points)
