@@ -7,12 +7,15 @@ from pathlib import Path
 from bnn2fpga.backends.names import check_names
 from bnn2fpga.backends.rtl_cells import (
     COUNTERS,
+    PRODUCTS,
     copies_text,
     counters_text,
     fifo_text,
     popcount_text,
+    products_text,
     rom_text,
 )
+from bnn2fpga.circuits.plane_products import PlaneProducts
 from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.design.graph import Design
 from bnn2fpga.files.project import Project
@@ -34,7 +37,7 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         "copies_.sv": copies_text(primitives),
         "top_.sv": render("rtl/top.sv.j2", design=design),
     }
-    popcounts: set[Popcount] = set()
+    popcounts: set[Popcount | PlaneProducts] = set()
     for node in design.nodes:
         kernel = node.kernel
         text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel)
@@ -50,6 +53,8 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         files[f"{popcount.name}.sv"] = popcount_text(popcount, primitives)
     if primitives and popcounts:
         files[COUNTERS] = counters_text()
+    if primitives and any(isinstance(popcount, PlaneProducts) for popcount in popcounts):
+        files[PRODUCTS] = products_text()
     return Project({f"{FOLDER}/{name}": text for name, text in files.items()})
 
 

@@ -1,19 +1,27 @@
-"""Popcounts and deep tables as SystemVerilog: of 7-series cells, or twins that simulate fast."""
+"""Popcounts, sums of products and deep tables as SystemVerilog: of 7-series cells, or twins that simulate fast."""
 
 from __future__ import annotations
 
 from bnn2fpga.circuits.memory import LUT_DEPTH, MEMORY_SLICE, REGISTER_SLICE
+from bnn2fpga.circuits.plane_products import PlaneProducts
 from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.files.templates import render
 
 COUNTERS = "counters_.sv"
-"""The file of the modules that a popcount of 7-series cells instantiates."""
+"""The file of the modules that bit heaps of 7-series cells instantiate."""
+PRODUCTS = "products_.sv"
+"""The file of those that sums of products instantiate on top."""
 
 
 def counters_text() -> str:
     """The text of COUNTERS."""
     return render("rtl/counters.sv.j2")
+
+
+def products_text() -> str:
+    """The text of PRODUCTS."""
+    return render("rtl/products.sv.j2")
 
 
 def fifo_text(primitives: bool) -> str:
@@ -27,9 +35,9 @@ def copies_text(primitives: bool) -> str:
     return render("rtl/copies.sv.j2", primitives=primitives)
 
 
-def popcount_text(count: Popcount, primitives: bool) -> str:
+def popcount_text(count: Popcount | PlaneProducts, primitives: bool) -> str:
     """Its module: of LUT and CARRY4 cells, or one that is good for any device."""
-    return render("rtl/popcount.sv.j2", count=count, primitives=primitives)
+    return render(f"rtl/{count.template}.sv.j2", count=count, primitives=primitives)
 
 
 def rom_text(rom: Rom, name: str, primitives: bool) -> str:

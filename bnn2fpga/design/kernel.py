@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.circuits.memory import Memory
+from bnn2fpga.circuits.plane_products import PlaneProducts
 from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.circuits.resources import Parts, Resources, fitted, total_parts
 from bnn2fpga.circuits.rom import Rom
@@ -123,8 +124,8 @@ class Kernel(ABC):
         return {}
 
     @property
-    def popcounts(self) -> tuple[Popcount, ...]:
-        """The popcounts that the SystemVerilog instantiates."""
+    def popcounts(self) -> tuple[Popcount | PlaneProducts, ...]:
+        """The popcounts, and sums of products, that the SystemVerilog instantiates."""
         return ()
 
     @property
