@@ -23,6 +23,7 @@ from bnn2fpga.frontend.lowering.repeated_channels import one_source, repeated
 from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
+from bnn2fpga.kernels.plane_mvu import MOST_BITS
 
 CONFIDENCE = 4
 """Standard deviations of a float32 sum's rounding that are allowed for."""
@@ -178,22 +179,32 @@ def has_integers(weights: Parameter) -> bool:
 
 
 def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
-    if weights.integers is None or weights.scales is None or weights.type is None:
+    """The integers, their scales, and the type that holds those that occur, however many bits are declared."""
+    if weights.integers is None or weights.scales is None:
         if not has_integers(weights):
             raise ModelError(
-                f"{node.name}: float weights; quantize them to 1 or 2 bits "
-                "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=2)"
+                f"{node.name}: float weights; quantize them to 1 to {MOST_BITS} bits "
+                "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=4)"
             )
         scales = np.full(weights.values.shape, np.abs(weights.values).max(), np.float64)
-        kind = BIPOLAR if np.all(weights.values) else TERNARY
-        return np.sign(weights.values).astype(np.int64), scales, kind
-    kind = weights.type
-    if kind.bits > 2 or kind.low < -2 or kind.high > 1:
+        integers = np.sign(weights.values).astype(np.int64)
+    else:
+        integers, scales = weights.integers, weights.scales.astype(np.float64)
+    kind = _type_of(integers)
+    if kind.bits > MOST_BITS:
         raise ModelError(
-            f"{node.name}: {kind.bits}-bit weights, {kind.low} to {kind.high}; legal: 1 or 2 bits, -2 to 1"
+            f"{node.name}: weights of {integers.min()} to {integers.max()}; legal: 1 to {MOST_BITS} bits, "
+            "-128 to 127 or 0 to 255; quantize them to fewer bits (Brevitas: bit_width=8)"
         )
-    scales = weights.scales.astype(np.float64)
-    return weights.integers, scales, kind if kind.bipolar else IntType(2, signed=True, narrow=kind.low > -2)
+    return integers, scales, kind
+
+
+def _type_of(integers: Ints) -> IntType:
+    """The smallest type of weights that holds them."""
+    low, high = int(integers.min()), int(integers.max())
+    if np.all(np.abs(integers) == 1):
+        return BIPOLAR
+    return TERNARY if (low, high) == (-1, 1) else IntType.holding(low, high)
 
 
 def _dot(
@@ -248,6 +259,8 @@ def _summed(
     # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
     unit = 0.0 if exact else CONFIDENCE * 2.0**-24
     terms = units[0].weights.shape[1]
+    heaviest = max(int(np.abs(unit.weights).max()) for unit in units)
+    mean_square = np.mean([np.mean(unit.weights.astype(np.float64) ** 2) for unit in units])
     return Signal(
         port,
         stream,
@@ -256,9 +269,9 @@ def _summed(
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
-        rounding=(unit + signal.relative_rounding) * scale * terms * input_size,
+        rounding=(unit + signal.relative_rounding) * scale * terms * input_size * heaviest,
         relative_rounding=unit * sqrt(terms),
-        spread=sqrt(terms * np.mean(levels**2)) / multiplier,
+        spread=sqrt(terms * mean_square * np.mean(levels**2)) / multiplier,
     )
 
 
