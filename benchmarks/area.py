@@ -93,10 +93,11 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """Of the datapath: products a clock or bits of the widest beat."""
-        ports = self.kernel.inputs + self.kernel.outputs
-        lanes = getattr(self.kernel, "pe", 1) * getattr(self.kernel, "simd", 1)
-        return max(lanes, *(stream.bits for stream in ports))
+        """Of the datapath: products of single bits a clock, or bits of the widest beat."""
+        ports, kernel = self.kernel.inputs + self.kernel.outputs, self.kernel
+        elements = getattr(kernel, "pe", getattr(kernel, "lanes", 1))
+        products = [count.products for count in kernel.popcounts]
+        return max(elements * max(getattr(kernel, "simd", 1), *products, 0), *(s.bits for s in ports))
 
     @property
     def constants(self) -> int:

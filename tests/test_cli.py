@@ -152,7 +152,7 @@ def test_changed_weights_reach_the_hardware(run: Run, tmp_path: Path) -> None:
         (text_file, "not an ONNX file"),
         (truncated_onnx, "not an ONNX file"),
         (lambda folder: folder / "absent.onnx", "no such file"),
-        (float_onnx, "Conv_0: float weights; quantize them to 1 or 2 bits"),
+        (float_onnx, "Conv_0: float weights; quantize them to 1 to 8 bits"),
         (resize_onnx, "Resize is not supported; supported: "),
     ],
 )

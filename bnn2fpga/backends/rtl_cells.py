@@ -1,4 +1,4 @@
-"""Popcounts, sums of products and deep tables as SystemVerilog: of 7-series cells, or twins that simulate fast."""
+"""Popcounts, products and deep tables as SystemVerilog: of 7-series cells, or twins that simulate fast."""
 
 from __future__ import annotations
 

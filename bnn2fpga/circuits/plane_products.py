@@ -1,8 +1,9 @@
-"""A circuit that adds up products of integers, bit plane times bit plane, in one bit heap: nothing multiplies.
+"""A circuit that adds up products of integers, bit plane times bit plane: nothing multiplies.
 
-A bit of an input and one of a weight make a bit of the product by an AND. Two lanes' inputs, ANDed with a bit of
-each one's weight, are added in one LUT a bit, which makes the ANDs, too. Bits that count negative are inverted,
-so that the sum only grows: by `excess` for every lane. An input of -1 or +1 makes an XNOR of the AND.
+An AND of a bit of an input and one of a weight is a bit of the product; all go on one bit heap. Two lanes'
+inputs, ANDed with a bit of each one's weight, are added in one LUT a bit, which makes the ANDs, too. Bits
+that count negative are inverted, so that the sum only grows: by `excess` for every lane. Inputs of -1 and +1
+take an XNOR in place of the AND.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ SIGN_NAMES = {"": "u", "signed": "s", "bipolar": "b"}
 class PlaneProducts:
     """The sum of `lanes` products of inputs and weights, and `excess` for each of them.
 
-    Of bipolar inputs weights are signed and come with their top bit inverted: the number that they then make
-    is larger by `excess`, and the lanes that agree with its bits, and of inputs those that are -1, are counted.
+    Where inputs are bipolar, weights are signed and come with their top bit inverted, as numbers that are
+    larger by `excess`. The lanes that agree with each of their bits are counted, and the inputs that are -1.
     """
 
     lanes: int
@@ -41,6 +42,11 @@ class PlaneProducts:
         sign = SIGN_NAMES["signed" if self.signed_weights else ""]
         inputs = f"{SIGN_NAMES[self.input_sign]}{self.input_bits}"
         return f"products_{self.lanes}_{inputs}_{sign}{self.weight_bits}_"
+
+    @property
+    def products(self) -> int:
+        """Of single bits, in every clock."""
+        return self.lanes * self.input_bits * self.weight_bits
 
     @property
     def planes(self) -> dict[tuple[int, int], bool]:

@@ -39,6 +39,11 @@ class Popcount:
         return f"{self.mask or 'xnor'}_popcount_{self.bits}_"
 
     @property
+    def products(self) -> int:
+        """Of single bits, in every clock."""
+        return self.bits
+
+    @property
     def output_bits(self) -> int:
         """Of a count of 0 to `bits`."""
         return self.bits.bit_length()

@@ -53,7 +53,8 @@ class DepthwiseUnit(WindowReducer):
 
     @property
     def roms(self) -> Mapping[str, Rom]:
-        return {"weights": Rom.of_bits(type_bits(self.tiles, self.weight_type).reshape(len(self.tiles), -1))}
+        bits = type_bits(self.rom_weights, self.weight_type)
+        return {"weights": Rom.of_bits(bits.reshape(len(bits), -1))}
 
     @property
     def parts(self) -> Parts:
@@ -64,6 +65,11 @@ class DepthwiseUnit(WindowReducer):
     def memories(self) -> tuple[Memory, ...]:
         weights = rom(self.taps * self.channel_folds, self.lanes * self.weight_type.bits)
         return (*super().memories, weights)
+
+    @property
+    def rom_weights(self) -> Ints:
+        """The tiles as the memory of the SystemVerilog holds them."""
+        return self.tiles
 
     @property
     def tiles(self) -> Ints:

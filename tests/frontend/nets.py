@@ -59,10 +59,11 @@ class TwoBitWeight(TernaryWeight):
     scaling_const = 1.0
 
 
-class ThreeBitWeight(TernaryWeight):
-    """-3 to 3; more than is built."""
-
-    bit_width = 3
+def integers(bits: int, signed: bool = True, narrow: bool = False, step: float | None = None) -> type:
+    """Weights of so many bits times `step`, by default one that random weights reach both ends with."""
+    top = (1 << bits - signed) - (1 if narrow or not signed else 0)
+    step = 2.0 ** (2 - bits) if step is None else step
+    return TernaryWeight.let(bit_width=bits, signed=signed, narrow_range=narrow, scaling_const=top * step)
 
 
 class Sign(_Const, ActQuantSolver):

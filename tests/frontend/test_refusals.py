@@ -24,11 +24,11 @@ from tests.frontend.nets import (
     Affine,
     Call,
     TernaryWeight,
-    ThreeBitWeight,
     affine,
     conv,
     dense,
     images,
+    integers,
     levels,
     norm,
     pixels,
@@ -83,7 +83,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     ),
     "float weights": (
         lambda: nn.Sequential(pixels(), nn.Conv2d(2, 4, 3, bias=False)),
-        ["Conv_0: float weights; quantize them to 1 or 2 bits", "QuantType.BINARY"],
+        ["Conv_0: float weights; quantize them to 1 to 8 bits", "QuantType.BINARY"],
     ),
     "float between layers": (
         lambda: body(affine(4), nn.ReLU(), conv(4, 5)),
@@ -97,9 +97,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), affine(4), conv(4, 5)),
         ["Conv_1: float values reach it", "put a QuantIdentity in front of it"],
     ),
-    "three-bit weights": (
-        lambda: body(affine(4), sign(), conv(4, 5, weight=ThreeBitWeight)),
-        ["Conv_1: 3-bit weights, -3 to 3; legal: 1 or 2 bits, -2 to 1"],
+    "ten-bit weights": (
+        lambda: body(affine(4), sign(), conv(4, 5, weight=integers(10))),
+        ["Conv_1: weights of -", "; legal: 1 to 8 bits, -128 to 127 or 0 to 255", "bit_width=8"],
     ),
     "unsupported operator": (
         lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2), conv(4, 5, 2)),
@@ -374,24 +374,23 @@ def weight_quantizer(model: ModelWrapper) -> onnx.NodeProto:
 
 
 def test_asymmetric_weights() -> None:
-    """-1 to 1 around a zero point of 1 are -2 to 0; around 2 they do not fit two bits any more."""
+    """-1 to 1 around a zero point of 1 are -2 to 0; around 200 they do not fit eight bits any more."""
     model = loaded(affine(4), sign(), conv(4, 5, weight=TernaryWeight))
     node = weight_quantizer(model)
     model.set_initializer(node.input[2], np.asarray(1, np.float32))
     check_graph(model, images(0, 4, *SHAPE), 0, cpp=True)
-    model.set_initializer(node.input[2], np.asarray(2, np.float32))
-    with refusal("Conv_1: 3-bit weights, -4 to 3; legal: 1 or 2 bits, -2 to 1"):
+    model.set_initializer(node.input[2], np.asarray(200, np.float32))
+    with refusal("Conv_1: weights of -199 to -199; legal: 1 to 8 bits, -128 to 127 or 0 to 255"):
         lower(model)
 
 
 def test_unsigned_weights() -> None:
-    """0 and 1 are built as two bits."""
+    """Of two bits and of one."""
     model = loaded(affine(4), sign(), conv(4, 5, weight=TernaryWeight))
     node = weight_quantizer(model)
     for attribute in node.attribute:
         attribute.i = 0 if attribute.name in ("signed", "narrow") else attribute.i
-    with refusal("Conv_1: 2-bit weights, 0 to 3; legal: 1 or 2 bits, -2 to 1"):
-        lower(model)
+    check_graph(model, images(0, 4, *SHAPE), 0, cpp=True)
     model.set_initializer(node.input[3], np.asarray(1, np.float32))
     check_graph(model, images(0, 4, *SHAPE), 0, cpp=True)
 

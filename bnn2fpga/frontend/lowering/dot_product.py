@@ -22,8 +22,8 @@ from bnn2fpga.frontend.lowering.grouped import lower_groups, ungrouped
 from bnn2fpga.frontend.lowering.repeated_channels import one_source, repeated
 from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
+from bnn2fpga.kernels.bases.weight_planes import MOST_BITS
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
-from bnn2fpga.kernels.plane_mvu import MOST_BITS
 
 CONFIDENCE = 4
 """Standard deviations of a float32 sum's rounding that are allowed for."""
@@ -179,7 +179,7 @@ def has_integers(weights: Parameter) -> bool:
 
 
 def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
-    """The integers, their scales, and the type that holds those that occur, however many bits are declared."""
+    """The integers, their scales, and the type of those that occur, however many bits are declared."""
     if weights.integers is None or weights.scales is None:
         if not has_integers(weights):
             raise ModelError(
@@ -259,8 +259,7 @@ def _summed(
     # sqrt(K) terms, and a share of the final sum (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019)
     unit = 0.0 if exact else CONFIDENCE * 2.0**-24
     terms = units[0].weights.shape[1]
-    heaviest = max(int(np.abs(unit.weights).max()) for unit in units)
-    mean_square = np.mean([np.mean(unit.weights.astype(np.float64) ** 2) for unit in units])
+    squares = np.concatenate([np.mean(unit.weights.astype(np.float64) ** 2, axis=1) for unit in units])
     return Signal(
         port,
         stream,
@@ -269,9 +268,9 @@ def _summed(
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
-        rounding=(unit + signal.relative_rounding) * scale * terms * input_size * heaviest,
+        rounding=(unit + signal.relative_rounding) * scale * terms * input_size * np.sqrt(squares),
         relative_rounding=unit * sqrt(terms),
-        spread=sqrt(terms * mean_square * np.mean(levels**2)) / multiplier,
+        spread=sqrt(terms * np.mean(squares) * np.mean(levels**2)) / multiplier,
     )
 
 

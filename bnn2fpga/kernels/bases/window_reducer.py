@@ -59,8 +59,13 @@ class WindowReducer(Kernel):
         return (Stream((*self.source_shape[:-1], self.channels), self.kept_type, self.lanes),)
 
     @property
+    def product_stages(self) -> int:
+        """Clocks from an input and its weight to their product, where that takes any."""
+        return 0
+
+    @property
     def stages(self) -> int:
-        return 3 if self.roms else 2
+        return (3 if self.roms else 2) + self.product_stages
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         taps = arrays[0].reshape(*arrays[0].shape[:-1], self.taps, self.channels)
