@@ -20,7 +20,7 @@ from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.grouped import lower_groups, ungrouped
 from bnn2fpga.frontend.lowering.repeated_channels import one_source, repeated
-from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, raster_index
+from bnn2fpga.frontend.lowering.signal import Parameter, Segment, Signal, Span, raster_index
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
 from bnn2fpga.kernels.bases.weight_planes import MOST_BITS
 from bnn2fpga.kernels.depthwise_unit import DepthwiseUnit
@@ -264,7 +264,7 @@ def _summed(
         port,
         stream,
         scale,
-        np.arange(min(lows), max(highs) + 1),
+        Span.between(min(lows), max(highs)),
         pending=signal.pending,
         multiplier=multiplier,
         offset=offset,
