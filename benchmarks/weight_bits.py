@@ -1,7 +1,7 @@
-"""LUTs of matrix-vector units with weights of several bits, beside 1-bit weights and yosys' own multiplication.
+"""LUTs of matrix-vector units with weights of several bits, beside 1-bit weights and yosys' own products.
 
-Weights lie in block RAM. The sum of products alone is what yosys makes of `*` and `+` without DSPs, beside the
-bit heap that a unit has.
+Weights lie in block RAM. The bit heap of a unit is measured alone, too, and beside it the same sum of products
+as yosys makes it of `*` and `+` without DSPs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.backends.rtl_cells import COUNTERS, PRODUCTS, counters_text, popcount_text, products_text
