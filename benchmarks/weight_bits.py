@@ -1,7 +1,7 @@
 """LUTs of matrix-vector units with weights of several bits, beside 1-bit weights and yosys' own products.
 
-Weights lie in block RAM. The bit heap of a unit is measured alone, too, and beside it the same sum of products
-as yosys makes it of `*` and `+` without DSPs.
+Weights lie in block RAM. The bit heap of a unit is measured alone, too, and beside it the same sum of
+products as yosys makes it of `*` and `+` without DSPs.
 """
 
 from __future__ import annotations
