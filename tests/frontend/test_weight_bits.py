@@ -54,7 +54,7 @@ def activations() -> st.SearchStrategy[object]:
 
 
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from bnn2fpga.planning.usage import resources
 from bnn2fpga.simulation.rtl import RtlSimulator
 from bnn2fpga.tools.openxc7 import OpenXC7
 from bnn2fpga.tools.yosys import Synthesis, cell_models, find_yosys, run_yosys, synthesize
-from tests.contract import side_by_side
+from tests.contract import random_values, side_by_side
+from tests.kernels import test_plane_mvu
 from tests.kernels.designs import conv_net, frames_for
+from tests.kernels.matrix_vector import unit
 from tests.networks.shared import shared_arrays, shared_file
 from tests.rtl.cases import contracts, every_kernel
 from tests.rtl.runtime import runtime
@@ -85,6 +88,19 @@ def test_kernels_that_are_synthesized_on_their_own(tmp_path: Path) -> None:
     )
     outputs = model.run(frames, gaps=0.2, holds=0.2).outputs
     np.testing.assert_array_equal(outputs[0].reshape(3, -1), design.simulate(frames).reshape(3, -1))
+
+
+@pytest.mark.slow
+def test_products_with_weights_of_several_bits(tmp_path: Path) -> None:
+    """Of all kinds of inputs, several lanes a beat."""
+    kernels = [unit(layer) for layer in test_plane_mvu.TestContract.always]
+    folded = [replace(k, pe=2, simd=k.columns // (3 if k.columns % 3 == 0 else 2)) for k in kernels]
+    inputs = [random_values(k.source_type, (3, *k.source_shape), 5) for k in folded]
+    synthesis, outputs = run_netlist(side_by_side(list(folded)), tmp_path, *inputs)
+    for kernel, x, found in zip(folded, inputs, outputs, strict=True):
+        np.testing.assert_array_equal(found, kernel.compute(x)[0], err_msg=f"netlist of {kernel}")
+    assert synthesis.dsps == 0
+    assert synthesis.path_ns and synthesis.path_ns <= 5
 
 
 @pytest.mark.slow
