@@ -58,11 +58,14 @@ def unit(layer: Dot, shape: str = "", output: IntType = BIPOLAR, seed: int = 0) 
 class MatrixVectorContract(KernelContract):
     """Every layer with three foldings of the bare unit, and with one of each kind of fused steps."""
 
+    outputs = OUTPUTS
+    """Of the steps, in turns."""
+
     def variants(self, layer: Dot) -> Iterator[Kernel]:
         yield unit(layer)
         turn = int(layer.weights.sum()) + layer.weights.shape[1]
         for number, shape in enumerate(("rising", "falling", "mixed")):
-            yield unit(layer, shape, OUTPUTS[(turn + number) % 3], turn % 1000 + number)
+            yield unit(layer, shape, self.outputs[(turn + number) % 3], turn % 1000 + number)
 
     def choose(self, kernel: Kernel, seed: int) -> list[Kernel]:
         assert isinstance(kernel, MatrixVector)

@@ -36,7 +36,10 @@ SIGNED = [IntType(bits, signed=True, narrow=narrow) for bits in (3, 4, 8) for na
 
 
 class TestContract(MatrixVectorContract):
+    """Steps up and down have 4 levels: with 16 of such wide sums they would be the largest part by far."""
+
     layers = dot_layers(TYPES, (1, 6, 12, 27), (1, 4, 6))
+    outputs = (BIPOLAR, IntType(2), IntType(2, signed=True))
     always = (
         dot_layer(IntType(8), IntType(8, True), (1, 4, 27), 1),
         dot_layer(BIPOLAR, IntType(8, True), (1, 4, 60), 2),
