@@ -36,7 +36,7 @@ class Options(Settings):
     `fps` are frames a second to reach, None for as fast as the board allows. `clock_mhz` None is the board's
     default, `max_lut` and `max_bram` (of 36 Kbit) None are four fifths of the board's, `name` None is the
     file's or the class's. For the `flow` openxc7 no more is planned than its tools can route. `exact_sums`,
-    `trunk_bits` (0 to 12) and `host_layers` are explained at `compile`.
+    `trunk_bits` (0 to 12), `host_layers` and `input_type` are explained at `compile`.
     """
 
     board: str = "pynq-z2"
@@ -48,6 +48,7 @@ class Options(Settings):
     exact_sums: bool = False
     trunk_bits: int | None = None
     host_layers: bool = False
+    input_type: str | None = None
     name: str | None = None
 
     def limits(self, board: Board) -> Limits:
@@ -70,7 +71,7 @@ def stages(model: Any, options: Options, example_input: Any = None) -> Iterator[
     if is_parameter_file(model):
         design = import_parameters(model)
     else:
-        graph = load(model, example_input)
+        graph = load(model, example_input, options.input_type)
         yield "load", graph
         graph, applied = streamline(graph)
         yield "streamline", (graph, applied)
@@ -210,6 +211,7 @@ def compile(
     exact_sums: bool = False,
     trunk_bits: int | None = None,
     host_layers: bool = False,
+    input_type: str | None = None,
     name: str | None = None,
 ) -> Design:
     """The integer design of `model`, folded for `board` (a name, or the path of a .toml file).
@@ -221,7 +223,11 @@ def compile(
     A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact one does.
     A residual sum without a common integer grid is refused; with `trunk_bits` (0 to 12) it is rounded to that
     many fraction bits. Float layers in front of the first quantizer are refused; with `host_layers` the host
-    computes them. Raises BuildError, which names the node, the reason and the way out.
+    computes them. A network that quantizes its
+    input nowhere is refused; with `input_type` its frames are integers, uint8 or int8 and so on, or such
+    integers divided: uint8/255.
+
+    Raises BuildError, which names the node, the reason and the way out.
     """
     options = Options(
         board=board,
@@ -232,6 +238,7 @@ def compile(
         exact_sums=exact_sums,
         trunk_bits=trunk_bits,
         host_layers=host_layers,
+        input_type=input_type,
         name=name,
     )
     return Pipeline(model, options, example_input).folded
@@ -244,11 +251,18 @@ def explain(
     exact_sums: bool = False,
     trunk_bits: int | None = None,
     host_layers: bool = False,
+    input_type: str | None = None,
     name: str | None = None,
 ) -> Explanation:
     """What each part of `model` becomes, by which rule, and what is refused; the arguments are `compile`'s.
 
     A refusal is part of the explanation, no error. Raises BuildError for a model that cannot be read.
     """
-    options = Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, name=name)
+    options = Options(
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+        host_layers=host_layers,
+        input_type=input_type,
+        name=name,
+    )
     return Pipeline(model, options, example_input).explained

@@ -165,6 +165,7 @@ def verify(
     exact_sums: bool = False,
     trunk_bits: int | None = None,
     host_layers: bool = False,
+    input_type: str | None = None,
     cpp_frames: int | None = None,
     rtl_frames: int | None = None,
     on_level: Callable[[Level], None] | None = None,
@@ -179,7 +180,12 @@ def verify(
     Raises BuildError where the model cannot be built; a difference is no error but a Ladder that is not `ok`.
     """
     options = Options(
-        board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers
+        board=board,
+        fps=fps,
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+        host_layers=host_layers,
+        input_type=input_type,
     )
     pipeline = Pipeline(model, options, example_input)
     chosen = random_frames(pipeline, frames) if isinstance(frames, int) else np.asarray(frames)

@@ -20,6 +20,7 @@ from bnn2fpga.cli.options import (
     ExactSums,
     Fps,
     HostLayers,
+    InputType,
     MaxBram,
     MaxLut,
     TrunkBits,
@@ -84,6 +85,7 @@ def build(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
     flow: Annotated[
         Flow,
         typer.Option(help="After checking: RTL (sim), nothing (vitis), a bitstream (vivado, openxc7)."),
@@ -127,6 +129,7 @@ def build(
         "exact_sums": exact_sums,
         "trunk_bits": trunk_bits,
         "host_layers": host_layers,
+        "input_type": input_type,
         "flow": flow,
         "source": source,
     }

@@ -26,6 +26,7 @@ from bnn2fpga.cli.options import (
     Fps,
     Frames,
     HostLayers,
+    InputType,
     MaxBram,
     MaxLut,
     Model,
@@ -58,9 +59,13 @@ def simulate(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
 ) -> None:
     """Runs the integer design in numpy on DATA; prints the accuracy where labels are known."""
-    pipeline = Pipeline(model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers))
+    pipeline = Pipeline(
+        model,
+        Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, input_type=input_type),
+    )
     chosen = _frames(pipeline, data, divide, frames)
     start = time.perf_counter()
     results = pipeline.lowered.run(chosen.frames)
@@ -92,12 +97,18 @@ def verify(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
     if trace is not None and not trace.absolute().parent.is_dir():
         raise ConfigError(f"{trace}: its folder does not exist; make it, or choose another file")
     options = Options(
-        board=board, fps=fps, exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers
+        board=board,
+        fps=fps,
+        exact_sums=exact_sums,
+        trunk_bits=trunk_bits,
+        host_layers=host_layers,
+        input_type=input_type,
     )
     pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)
@@ -127,6 +138,7 @@ def estimate(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
@@ -140,6 +152,7 @@ def estimate(
         exact_sums=exact_sums,
         trunk_bits=trunk_bits,
         host_layers=host_layers,
+        input_type=input_type,
     )
     pipeline = Pipeline(model, options)
     facts = estimate_design(pipeline.folded, pipeline.board, pipeline.planned.limit)
@@ -190,6 +203,7 @@ def explore(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
 ) -> None:
     """Finds the Pareto front of MODEL: frames a second against LUTs and block RAM.
 
@@ -199,7 +213,8 @@ def explore(
     space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
     space.first_tasks()
     lowered = Pipeline(
-        model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers)
+        model,
+        Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, input_type=input_type),
     ).lowered
     with ExploreProgress(out) as progress, open_evaluation(workers, scheduler) as evaluate:
         best, refused = explore_design(lowered, space, output, evaluate, progress.update)
@@ -215,6 +230,7 @@ def explain(
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
+    input_type: InputType = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Shows what each part of MODEL becomes, by which rule, and why and where it is refused.
@@ -222,7 +238,8 @@ def explain(
     Exit code 1 if the model is refused, as for build.
     """
     explained = Pipeline(
-        model, Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers)
+        model,
+        Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, input_type=input_type),
     ).explained
     if as_json:
         print(json.dumps(explained.facts, indent=2))

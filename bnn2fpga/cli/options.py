@@ -37,6 +37,12 @@ TrunkBits = Annotated[
 HostLayers = Annotated[
     bool,
     typer.Option("--host-layers", help="Let the host compute float layers in front of the first quantizer."),
+InputType = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        help="What frames are where the network quantizes none: uint8, int8, …, or divided: uint8/255.",
+    ),
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Frames, and labels, as .npy or .npz; random frames if absent.")

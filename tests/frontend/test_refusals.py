@@ -101,9 +101,17 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), conv(4, 5, weight=integers(10))),
         ["Conv_1: weights of -", "; legal: 1 to 8 bits, -128 to 127 or 0 to 255", "bit_width=8"],
     ),
+    "an interpolation": (
+        lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2, mode="bilinear"), conv(4, 5, 2)),
+        ["Resize_0: Resize is legal with mode nearest and whole factors; use nn.Upsample("],
+    ),
     "unsupported operator": (
-        lambda: body(affine(4), sign(), nn.Upsample(scale_factor=2), conv(4, 5, 2)),
-        ["Resize_0: Resize is not supported; supported: Abs, Add,", "MaxPool,", "Where"],
+        lambda: body(affine(4), sign(), Call(lambda x: x.cumsum(1)), conv(4, 5, 2)),
+        ["CumSum_0: CumSum has no kernel and no exact form", "end the file in front of it"],
+    ),
+    "reflected padding": (
+        lambda: body(affine(4), sign(), nn.ReflectionPad2d(1), conv(4, 5, 2)),
+        ["Pad_0: pads by reflect; legal is a constant border", "take the Pad out of the network"],
     ),
     "two quantizers of the input": (
         lambda: Call2(pixels(), sign(), lambda a, b: a + b),

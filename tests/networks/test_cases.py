@@ -13,6 +13,7 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.util.cleanup import cleanup_model
 
 from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.graph.streamline import random_input
 from tests.frontend.test_patterns import assert_close
@@ -64,3 +65,29 @@ def check(path: Path, **options: Any) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_computes_what_qonnx_does(name: str) -> None:
     check(shared_file(f"cases/networks/{name}.onnx"))
+
+
+REFUSED = {
+    "finn_cybsec_pe_simd": ["MVAU_hls is a hardware layer of FINN", "give the QONNX graph"],
+    "minifloat": ["FloatQuant_0", "quantizes to small floating-point numbers", "quantize to integers"],
+    "only_quant": ["nothing to build in hardware", "give a network with a layer"],
+    "reflect_pad": ["Pad_0: pads by reflect", "a constant border", "take the Pad out"],
+}
+"""What is refused truly, and what the refusal says."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_says_what_stands_there_and_a_way_out(name: str) -> None:
+    """To `build` and to `explain` alike, in one line that is nobody else's."""
+    path = shared_file(f"cases/networks/{name}.onnx")
+    with pytest.raises(ModelError) as error:
+        assert Pipeline(path, Options()).lowered
+    text = str(error.value)
+    assert "\n" not in text and all(part in text for part in REFUSED[name]), text
+    pipeline = Pipeline(path, Options())
+    try:
+        refusal = pipeline.explained.refusal
+    except ModelError as other:
+        assert str(other) == text
+    else:
+        assert refusal is not None and refusal.reason == text and refusal.exit_code

@@ -19,15 +19,17 @@ from qonnx.util.cleanup import cleanup_model
 
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.channels_first import ChannelsFirst
+from bnn2fpga.frontend.graph.declared_input import declare_input
 from bnn2fpga.frontend.graph.entrance import check_graph, check_sizes, read_graph
 from bnn2fpga.frontend.graph.execute import OUTPUTS
 
 
-def load(model: Any, example_input: Any = None) -> ModelWrapper:
+def load(model: Any, example_input: Any = None, input_type: str | None = None) -> ModelWrapper:
     """The network as a tidied `ModelWrapper` with readable names, static shapes and batch size 1.
 
     `model` is the path of a QONNX file, a `ModelWrapper` (left as it is) or a torch module with
     Brevitas layers, which is exported with `example_input`: a tensor or array (1, …).
+    `input_type` says what the frames are where the graph does not (see `declare_input`).
     Raises ModelError for anything else, an unreadable file, or a graph that cannot be tidied.
     """
     if isinstance(model, str | Path):
@@ -42,7 +44,8 @@ def load(model: Any, example_input: Any = None) -> ModelWrapper:
         raise ModelError(
             f"a {type(model).__name__} is no model; legal: QONNX file, ModelWrapper, Brevitas module"
         )
-    return tidy(wrapper)
+    tidied = tidy(wrapper)
+    return tidied if input_type is None else declare_input(tidied, input_type)
 
 
 def _export(module: Any, example_input: Any) -> ModelWrapper:

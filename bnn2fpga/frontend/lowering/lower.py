@@ -191,8 +191,8 @@ class Lowering:
                 return refusal(before)
         return ModelError(
             f"{node.name}: float values reach it: no quantizer stands between the graph's input and it; if "
-            "the frames are integers, say so (--input uint8 or int8, or uint8/255 for pixels over 255); "
-            "or put a QuantIdentity there, or annotate the input with an integer type"
+            "the frames are integers, say so (--input uint8 or int8, or uint8/255 for divided pixels); or "
+            "put a QuantIdentity there, or annotate the input with an integer type"
             + ("" if joined else "; or let the host compute it (--host-layers)")
         )
 
