@@ -53,10 +53,12 @@ def float_onnx(folder: Path) -> Path:
 
 
 def resize_onnx(folder: Path) -> Path:
-    """A network that enlarges its feature map."""
+    """A network that enlarges its feature map by interpolation."""
     path = folder / "resize.onnx"
     torch.manual_seed(0)
-    net = nn.Sequential(Sign(), nn.Upsample(scale_factor=2), nn.Flatten(), _dense(144, 4)).eval()
+    net = nn.Sequential(
+        Sign(), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Flatten(), _dense(144, 4)
+    ).eval()
     load(net, torch.zeros(1, *SHAPE)).save(str(path))
     return path
 

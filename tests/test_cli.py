@@ -153,7 +153,7 @@ def test_changed_weights_reach_the_hardware(run: Run, tmp_path: Path) -> None:
         (truncated_onnx, "not an ONNX file"),
         (lambda folder: folder / "absent.onnx", "no such file"),
         (float_onnx, "Conv_0: float weights; quantize them to 1 to 8 bits"),
-        (resize_onnx, "Resize is not supported; supported: "),
+        (resize_onnx, "Resize is legal with mode nearest"),
     ],
 )
 def test_bad_model_is_one_line_and_leaves_no_step(
@@ -325,7 +325,7 @@ def test_explain_as_json(run: Run, tmp_path: Path) -> None:
 def test_explain_says_why_a_model_is_refused(run: Run, tmp_path: Path) -> None:
     code, out, err = run("explain", resize_onnx(tmp_path))
     assert (code, err) == (1, "")
-    for part in ("Resize_0, Resize", "(1, 1, 6, 6)", "bipolar, -1 … 1", "Resize is not supported; supported"):
+    for part in ("Resize_0, Resize", "(1, 1, 6, 6)", "bipolar, -1 … 1", "Resize is legal with mode nearest"):
         assert part in out
     code, out, _ = run("explain", float_onnx(tmp_path), "--json")
     facts = json.loads(out)

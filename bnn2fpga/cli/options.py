@@ -37,6 +37,7 @@ TrunkBits = Annotated[
 HostLayers = Annotated[
     bool,
     typer.Option("--host-layers", help="Let the host compute float layers in front of the first quantizer."),
+]
 InputType = Annotated[
     str | None,
     typer.Option(

@@ -49,6 +49,18 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Enlarge:
+    """(H, W, C) to (H * factors[0], W * factors[1], C): every pixel so many times along each axis.
+
+    With `sparse` it is there once, where its block begins, and zeros stand in the other places.
+    """
+
+    source: Stream
+    factors: tuple[int, int]
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
 class WindowMax:
     """The largest of `taps` in every window and channel: (…, taps*C) to (…, C)."""
 
@@ -200,6 +212,7 @@ Layer = (
     | GatedDot
     | ChannelDot
     | Windows
+    | Enlarge
     | WindowMax
     | WindowSum
     | Map

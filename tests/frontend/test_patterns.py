@@ -71,7 +71,7 @@ def check_exact(
     with torch.no_grad():
         eager = net.eval()(torch.from_numpy(frames)).numpy()
     raw = load(net, np.zeros((1, *shape), np.float32))
-    outputs = Graph(raw).execute(frames)[raw.graph.output[0].name]
+    outputs = Graph(raw).execute(frames, batch=frames_at_once(raw))[raw.graph.output[0].name]
     if not ties:
         assert_close(eager.reshape(outputs.shape), outputs)
     return check_graph(raw, frames, seed, cpp, exact_sums, powers_of_two)

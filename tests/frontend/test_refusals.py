@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,10 +142,6 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), nn.ConstantPad2d(1, -1.0), sign(), conv(4, 5)),
         ["Pad_0: legal is a constant padding of height and width, of a quantized tensor"],
     ),
-    "reflecting padding": (
-        lambda: body(affine(4), sign(), nn.ReflectionPad2d(1), conv(4, 5)),
-        ["Pad_0: legal is a constant padding"],
-    ),
     "a border of other values": (
         lambda: body(affine(4), levels(2), nn.ConstantPad2d(1, 0.3), conv(4, 5)),
         ["Conv_1: its input is padded with 0.3", "is no multiple of 0.5"],
@@ -208,16 +203,6 @@ def test_network(name: str) -> None:
     make, parts = NETS[name]
     with refusal(*parts):
         build(seeded(make, 0))
-
-
-def test_unsupported_operators_are_answered_with_every_supported_one() -> None:
-    with pytest.raises(ModelError) as caught:
-        build(body(affine(4), sign(), nn.Upsample(scale_factor=2)))
-    supported = re.split(r"supported: ", str(caught.value))[-1].split(", ")
-    assert {"BatchNormalization", "BipolarQuant", "Conv", "MatMul", "MaxPool", "PRelu", "TopK"} <= {
-        *supported
-    }
-    assert supported == sorted(supported) and len(supported) > 50
 
 
 # files and other sources

@@ -29,6 +29,7 @@ EXACT = [
     "concat_raw_sums",
     "conv1d_as_2d_tcn",
     "conv_quant_bias32",
+    "conv_transpose",
     "dense_on_nhwc",
     "flatten_axis0",
     "global_maxpool",
@@ -40,6 +41,7 @@ EXACT = [
     "trunc_avgpool",
     "two_stem_branches_own_input_quant",
     "uint8_annot_div",
+    "upsample_nearest",
 ]
 
 

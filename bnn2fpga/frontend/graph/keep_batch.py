@@ -59,6 +59,8 @@ def moves_batch(model: ModelWrapper, node: NodeProto) -> bool:
     if node.op_type == "Reshape":
         target = model.get_initializer(node.input[1])
         return target is None or not target.size or target.flat[0] not in (-1, 0, 1)
+    if node.op_type == "Resize":
+        return len(node.input) > 3
     if node.op_type == "Transpose":
         return cast(list[int], attribute(node, "perm", [1]))[0] != 0
     return False

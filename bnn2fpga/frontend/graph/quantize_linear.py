@@ -12,9 +12,13 @@ from qonnx.transformation.qcdq_to_qonnx import QCDQToQuant
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.graph.quantizer import attribute
-from bnn2fpga.frontend.graph.rewriting import Replacement
+from bnn2fpga.frontend.graph.rewriting import Replacement, UnfitError
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
+NO_PAIR = (
+    "has no QuantizeLinear of the same constant scale in front of it; export both with constant scales "
+    "(Brevitas: export_onnx_qcdq), or export QONNX (export_qonnx)"
+)
 MOST_BITS = 16
 """A constant of more is a bias, of which only the values matter."""
 
@@ -28,9 +32,29 @@ class QuantizeLinearPairs(Transformation):  # type: ignore[misc]
             _complete(model, node)
             if node.op_type == "DequantizeLinear" and model.get_initializer(node.input[0]) is not None:
                 _constant(model, node)
+        for node in model.graph.node:
+            if node.op_type == "DequantizeLinear" and not _is_whole(model, node):
+                raise UnfitError(f"{node.name}: {node.op_type} {NO_PAIR}")
         if nodes:
             model = model.transform(InferShapes()).transform(QCDQToQuant())
         return model, False
+
+
+def _is_whole(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether a QuantizeLinear of the same constant scale and zero point leads to a DequantizeLinear."""
+    before = model.find_producer(node.input[0])
+    if before is not None and before.op_type == "Clip":
+        bounds = [model.get_initializer(name) for name in before.input[1:]]
+        if len(bounds) < 2 or any(bound is None for bound in bounds):
+            return False
+        before = model.find_producer(before.input[0])
+    if before is None or before.op_type != "QuantizeLinear":
+        return False
+    pairs = [
+        (model.get_initializer(ours), model.get_initializer(theirs))
+        for ours, theirs in zip(node.input[1:3], before.input[1:3], strict=True)
+    ]
+    return all(a is not None and b is not None and np.array_equal(a, b) for a, b in pairs)
 
 
 def _complete(model: ModelWrapper, node: NodeProto) -> None:

@@ -13,6 +13,10 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.quantizer import attribute
 
 
+class UnfitError(ModelError):
+    """A graph that a rewrite refuses, with the node, the reason and a way out."""
+
+
 class Replacement:
     """Nodes that take the place of `node`: `add` makes one after another, `finish` puts them there."""
 

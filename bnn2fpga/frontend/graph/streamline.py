@@ -28,9 +28,11 @@ from bnn2fpga.frontend.graph.keep_batch import KeepBatch
 from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
 from bnn2fpga.frontend.graph.quantize_linear import QuantizeLinearPairs
 from bnn2fpga.frontend.graph.reduce_space import ReduceSpace
+from bnn2fpga.frontend.graph.rewriting import UnfitError
 from bnn2fpga.frontend.graph.split_gemm import SplitGemm
 from bnn2fpga.frontend.graph.split_to_slices import SplitToSlices
 from bnn2fpga.frontend.graph.two_dimensions import TwoDimensions
+from bnn2fpga.frontend.graph.whole_scales import WholeScales
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     QuantizeLinearPairs(),
@@ -41,6 +43,7 @@ DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ReduceSpace(),
     SplitToSlices(),
     TwoDimensions(),
+    WholeScales(),
     QuantizeFiniteValues(),
     MergeEqualQuantizers(),
     RemoveIdentityReshape(),
@@ -104,6 +107,8 @@ def streamline(
                 warnings.simplefilter("ignore")
                 changed = model.transform(transformation).transform(InferShapes())
             result = _outputs(changed, frames)
+        except UnfitError:
+            raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise TransformError(f"{name} fails on this graph: {reason}; leave it out of the list") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import cast
 
@@ -58,22 +58,53 @@ def lower_matmul(build: Builder, node: onnx.NodeProto, signal: Signal, weights: 
 
 def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Parameter) -> Signal:
     """A 2-D convolution: sliding windows, then a dot product for each of them."""
-    integers, scales, kind = _weights(node, weights)
+    integers, scales, _ = _weights(node, weights)
     if integers.ndim != 4:
-        raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 2-D")
+        raise ModelError(f"{node.name}: a {integers.ndim - 2}-D convolution; legal: 1-D and 2-D")
     group = cast(int, attribute(node, "group", 1))
-    depthwise = group == signal.index.shape[1] == len(integers) and group != 1
     if len(node.input) > 2:
         raise ModelError(f"{node.name}: has a bias input; run ExtractBiasFromConv, which makes it an Add")
     kernel = cast(tuple[int, int], integers.shape[2:])
-    pads, pad_value = _pads(node, signal, kernel)
-    image, order = as_image(node, signal)
     stride, dilation = pair(node, "strides"), pair(node, "dilations")
+    sliding = Sliding(kernel, stride, *_pads(node, signal, kernel), dilation, group)
     copied = one_source(integers)
-    plain = stride == (1, 1) and not any(pads) and group == 1 and signal.padding is None
+    plain = stride == (1, 1) and not any(sliding.pads) and group == 1 and signal.padding is None
     if copied is not None and plain and np.all(scales == scales.flat[0]) and signal.bare:
+        as_image(node, signal)
         scaled = replace(signal, scale=signal.scale * scales.flat[0])
         return repeated(node, scaled, signal.index[:, copied])
+    # a zero of another type may be any channel's own
+    return convolve(build, node, signal, weights, sliding, whole_zeros=signal.stream.type.bipolar)
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """How the windows of a convolution lie; `group` is ONNX'."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    pad_value: int
+    dilation: tuple[int, int]
+    group: int
+
+
+def convolve(
+    build: Builder,
+    node: onnx.NodeProto,
+    signal: Signal,
+    weights: Parameter,
+    sliding: Sliding,
+    whole_zeros: bool,
+) -> Signal:
+    """The dot products of (out, in / group, kh, kw) weights with all windows.
+
+    With `whole_zeros` a zero in one channel of a pixel, as padding brings it, is in all of them.
+    """
+    integers, scales, kind = _weights(node, weights)
+    group, pads, pad_value = sliding.group, sliding.pads, sliding.pad_value
+    depthwise = group == signal.index.shape[1] == len(integers) and group != 1
+    image, order = as_image(node, signal)
     shuffled = not np.array_equal(order, np.arange(len(order)))
     if shuffled and group != 1 and not depthwise:
         # the groups' channels do not lie side by side; weights of zero in between cost less than moving them
@@ -84,7 +115,7 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         integers, scales = integers.take(arrival, axis), scales.take(arrival, axis)
         build.say("the order of the channels goes into the weights")
     port = signal.port
-    layer = Windows(image, kernel, stride, pads, dilation, pad_value)
+    layer = Windows(image, sliding.kernel, sliding.stride, pads, sliding.dilation, pad_value)
     per_output = scales.reshape(len(integers), -1).T
     if group != 1 and not depthwise:
         port, wide, units = lower_groups(build, node.name, port, layer, integers, kind, group)
@@ -93,12 +124,11 @@ def lower_conv(build: Builder, node: onnx.NodeProto, signal: Signal, weights: Pa
         result = _summed(node, signal, port, stream, units, per_output)
         build.say(f"{group} groups of channels, each a convolution of its own, {kind} weights")
     else:
-        if kernel != (1, 1) or stride != (1, 1) or any(pads):
+        if sliding.kernel != (1, 1) or sliding.stride != (1, 1) or any(pads):
             port, window = build.add(f"{node.name}_window", layer, port)
             image = window.outputs[0]
         flat = integers.transpose(0, 2, 3, 1).reshape(len(integers), -1)
-        # a zero of another type may be any channel's own
-        tap = integers.shape[1] if signal.stream.type.bipolar else 1
+        tap = integers.shape[1] if whole_zeros else 1
         conv = ChannelDot(image, flat, kind) if depthwise else Dot(image, flat, kind, tap)
         result = _dot(build, node, replace(signal, port=port), conv, per_output)
     if any(pads):

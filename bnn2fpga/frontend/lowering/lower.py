@@ -24,6 +24,7 @@ from bnn2fpga.frontend.lowering.constant import lower_constant
 from bnn2fpga.frontend.lowering.design_input import annotated_type, is_input_renamed, open_input
 from bnn2fpga.frontend.lowering.dot_product import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_repeats
+from bnn2fpga.frontend.lowering.enlarge import UPSAMPLING, lower_conv_transpose, lower_upsampling
 from bnn2fpga.frontend.lowering.graph_host import CoreOutput, GraphHost
 from bnn2fpga.frontend.lowering.heads import join_heads
 from bnn2fpga.frontend.lowering.layout import lower_layout
@@ -48,6 +49,12 @@ from bnn2fpga.frontend.lowering.signal import (
     Signal,
 )
 from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
+
+DOT_PRODUCTS: dict[str, Callable[..., Signal]] = {
+    "Conv": lower_conv,
+    "ConvTranspose": lower_conv_transpose,
+    "MatMul": lower_matmul,
+}
 
 Value = Parameter | HostTensor | Signal | Result
 
@@ -229,8 +236,8 @@ class Lowering:
             return quantize_padded(self.graph, self.build, node, signal, self.exact_sums)
         if node.op_type not in LAYOUT | ELEMENTWISE:
             refuse_repeats(node, inputs)
-        if node.op_type in ("MatMul", "Conv"):
-            rule: Callable[..., Signal] = lower_matmul if node.op_type == "MatMul" else lower_conv
+        if node.op_type in DOT_PRODUCTS:
+            rule = DOT_PRODUCTS[node.op_type]
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
             last = signal.port.node is not None and only_host(self.graph, node.output[0])
@@ -248,6 +255,8 @@ class Lowering:
             return lower_average_pool(self.graph, self.build, node, signal, self.trunk_bits)
         if node.op_type == "MaxPool":
             return lower_max_pool(self.graph, self.build, node, signal)
+        if node.op_type in UPSAMPLING:
+            return lower_upsampling(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
             return lower_pad(self.values, node, signal)
         if node.op_type == "Gemm":
