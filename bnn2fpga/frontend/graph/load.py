@@ -13,7 +13,6 @@ from typing import Any
 
 import onnx
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.transformation.change_batchsize import ChangeBatchSize
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
@@ -106,7 +105,7 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
             warnings.simplefilter("ignore")
             shape = wrapper.get_tensor_shape(inputs[0])
             if shape and shape[0] != 1:
-                wrapper = wrapper.transform(ChangeBatchSize(1))
+                _take_one_frame(wrapper, inputs[0], shape[0])
             wrapper = wrapper.transform(ChannelsFirst())
             _part_equal_inputs(wrapper)
             tidied = cleanup_model(wrapper).transform(InferShapes())
@@ -175,6 +174,18 @@ def _keep_output_names(graph: onnx.GraphProto, tidied: ModelWrapper) -> None:
     """The outputs' names, which cleanup_model exchanges for its own; a tidied model has them already."""
     if tidied.get_metadata_prop(OUTPUTS) is None:
         tidied.set_metadata_prop(OUTPUTS, json.dumps([value.name for value in graph.output]))
+
+
+def _take_one_frame(wrapper: ModelWrapper, name: str, batch: int) -> None:
+    """Sets the batch of input `name`, which is open (0) or `batch`, to 1, and of reshapes to that batch."""
+    source = next(value for value in wrapper.graph.input if value.name == name)
+    source.type.tensor_type.shape.dim[0].dim_value = 1
+    for node in wrapper.get_nodes_by_op_type("Reshape"):
+        target = wrapper.get_initializer(node.input[1])
+        if batch and target is not None and target.size and target.flat[0] == batch:
+            target = target.copy()
+            target.flat[0] = 1
+            wrapper.set_initializer(node.input[1], target)
 
 
 def _drop_allowzero(tidied: ModelWrapper) -> None:
