@@ -11,9 +11,9 @@ from bnn2fpga.boards.board import USABLE, Board
 
 MAX_BEAT = 256
 """Bits. All registers of a beat load in one clock; wires of wider beats were what limited the clock."""
-FRAME = 1035
+FRAME = 912
 """LUTs of the data mover and all else around the core."""
-PLACES = 1.4
+PLACES = 1.56
 """Places for a LUT that one LUT of the estimate takes: carry chains use some of them as wires."""
 
 
