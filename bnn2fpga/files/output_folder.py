@@ -63,5 +63,5 @@ def blaming(output: Path, only: Collection[int] = (), what: str = "folder") -> I
             advice = "free some space and run it again, the finished steps are kept"
         if number == errno.ELOOP:
             advice = f"{problem.filename} is a link, remove it"
-        reason = os.strerror(number) if number else problem
+        reason = problem.strerror or (os.strerror(number) if number else problem)
         raise ConfigError(f"output {what} {output}: {reason}; {advice}") from problem

@@ -81,8 +81,9 @@ def test_network(
     if computed.integers is not None:
         np.testing.assert_array_equal(found.reshape(FRAMES, -1), computed.integers.reshape(FRAMES, -1))
     scores = design.run(frames)
-    np.testing.assert_allclose(scores, computed.outputs, rtol=0, atol=1e-5 * np.abs(computed.outputs).max())
-    np.testing.assert_array_equal(scores.argmax(1), computed.outputs.argmax(1))
+    (expected,) = computed.outputs
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(scores.argmax(1), expected.argmax(1))
     np.testing.assert_array_equal(run_cpp(design, integers[:100], tmp_path / "cpp"), found[:100])
     rtl_project(design).write(tmp_path)
     simulator = RtlSimulator.compile(design, tmp_path, tmp_path / "model", runtime=runtime())
