@@ -1,6 +1,11 @@
 """Every refusal of bnn2fpga, with the exit code that the command line gives it."""
 
 
+def first_line(error: Exception) -> str:
+    """Of what a library's error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class BuildError(Exception):
     """Something in the model, the configuration or the request cannot be built.
 

@@ -15,8 +15,8 @@ from bnn2fpga.backends.rtl_cells import (
     products_text,
     rom_text,
 )
+from bnn2fpga.circuits.bit_heap import HeapCircuit
 from bnn2fpga.circuits.plane_products import PlaneProducts
-from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.design.graph import Design
 from bnn2fpga.files.project import Project
 from bnn2fpga.files.templates import render
@@ -37,7 +37,7 @@ def rtl_project(design: Design, primitives: bool = False) -> Project:
         "copies_.sv": copies_text(primitives),
         "top_.sv": render("rtl/top.sv.j2", design=design),
     }
-    popcounts: set[Popcount | PlaneProducts] = set()
+    popcounts: set[HeapCircuit] = set()
     for node in design.nodes:
         kernel = node.kernel
         text = render(f"kernels/{kernel.template}.sv.j2", name=node.name, k=kernel)

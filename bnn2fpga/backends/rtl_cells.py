@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from bnn2fpga.circuits.bit_heap import HeapCircuit
 from bnn2fpga.circuits.memory import LUT_DEPTH, MEMORY_SLICE, REGISTER_SLICE
-from bnn2fpga.circuits.plane_products import PlaneProducts
-from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.files.templates import render
 
@@ -35,7 +34,7 @@ def copies_text(primitives: bool) -> str:
     return render("rtl/copies.sv.j2", primitives=primitives)
 
 
-def popcount_text(count: Popcount | PlaneProducts, primitives: bool) -> str:
+def popcount_text(count: HeapCircuit, primitives: bool) -> str:
     """Its module: of LUT and CARRY4 cells, or one that is good for any device."""
     return render(f"rtl/{count.template}.sv.j2", count=count, primitives=primitives)
 

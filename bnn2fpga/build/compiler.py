@@ -223,9 +223,8 @@ def compile(
     A sum that float32 rounds is refused where that decides a threshold; with `exact_sums` the exact one does.
     A residual sum without a common integer grid is refused; with `trunk_bits` (0 to 12) it is rounded to that
     many fraction bits. Float layers in front of the first quantizer are refused; with `host_layers` the host
-    computes them. A network that quantizes its
-    input nowhere is refused; with `input_type` its frames are integers, uint8 or int8 and so on, or such
-    integers divided: uint8/255.
+    computes them. A network that quantizes its input nowhere is refused; with `input_type` its frames are
+    integers (uint8, int8, …) or such integers divided (uint8/255).
 
     Raises BuildError, which names the node, the reason and the way out.
     """

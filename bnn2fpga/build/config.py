@@ -16,7 +16,7 @@ Source = Literal["hls", "rtl"]
 """What the flow `vivado` gives to Vivado: the IP core of Vitis HLS, or the SystemVerilog of the open flow."""
 
 HOW = {"flow", "source", "vivado", "openxc7"}
-"""Settings that change nothing of what is built and verified before the flow's own steps."""
+"""Settings that change nothing before the flow's own steps, but that openxc7 has limits for the step fold."""
 
 
 class BuildConfig(Options):

@@ -14,6 +14,7 @@ import hashlib
 import re
 import threading
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +28,16 @@ FOLDER = "kernels"
 
 @dataclass(frozen=True)
 class Request:
-    """Kernels of which RTL are to be mapped into which folder; `stop` ends it."""
+    """Kernels of which RTL are to be mapped into which folder; `stop` ends it.
+
+    `texts` are those of its files, `places` the files of modules and of memories by name.
+    """
 
     yosys: str
     version: str
     rtl: Path
+    texts: Mapping[Path, str]
+    places: Mapping[str, Path]
     store: Path
     into: Path
     stop: threading.Event
@@ -49,7 +55,12 @@ def map_kernels(yosys: str, rtl: Path, store: Path, into: Path, jobs: int | None
     names the kernel.
     """
     store.mkdir(exist_ok=True)
-    request = Request(yosys, yosys_version(yosys), rtl, store, into, threading.Event())
+    texts = {path: path.read_text() for path in rtl.glob("*.sv")}
+    places = {
+        module: path for path, text in texts.items() for module in re.findall(r"^module (\w+)", text, re.M)
+    }
+    places |= {path.name: path for path in rtl.glob("*.mem")}
+    request = Request(yosys, yosys_version(yosys), rtl, texts, places, store, into, threading.Event())
     names = [path.stem for path in kernel_sources(rtl)]
     with open_pool(jobs, threads=True) as pool:
         try:
@@ -63,9 +74,9 @@ def map_kernels(yosys: str, rtl: Path, store: Path, into: Path, jobs: int | None
 
 def _map_kernel(name: str, request: Request) -> Path:
     """Gives where its cells are kept."""
-    files = _needed(name, request.rtl)
-    sources = [file for file in files if file.suffix == ".sv"]
-    block_ram = any('ram_style = "block"' in file.read_text() for file in sources)
+    files = _needed(name, request)
+    sources = [file for file in files if file in request.texts]
+    block_ram = any('ram_style = "block"' in request.texts[file] for file in sources)
     script = (
         f"read_verilog -sv {' '.join(file.name for file in sources)}; {map_gates(name, block_ram)}; "
         f"opt_merge; opt_clean; check -assert; select {name}; setattr -mod -unset top; "
@@ -92,17 +103,12 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _needed(name: str, rtl: Path) -> list[Path]:
+def _needed(name: str, request: Request) -> list[Path]:
     """The file of a kernel, those of the modules that it instantiates, and the memory files they read."""
-    texts = {path: path.read_text() for path in rtl.glob("*.sv")}
-    place = {
-        module: path for path, text in texts.items() for module in re.findall(r"^module (\w+)", text, re.M)
-    }
-    place |= {path.name: path for path in rtl.glob("*.mem")}
     found: set[Path] = set()
-    to_read = {place[name]}
+    to_read = {request.places[name]}
     while to_read:
         found |= to_read
-        words = {word for path in to_read for word in re.findall(r"[\w.]+", texts.get(path, ""))}
-        to_read = {place[word] for word in words & place.keys()} - found
+        words = {word for path in to_read for word in re.findall(r"[\w.]+", request.texts.get(path, ""))}
+        to_read = {request.places[word] for word in words & request.places.keys()} - found
     return sorted(found)

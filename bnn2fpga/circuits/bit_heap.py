@@ -7,8 +7,11 @@ FPL 2017.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
 
 ADDERS = 2
 """Full adders, of one LUT each, that a bit passes between two registers."""
@@ -122,3 +125,47 @@ def _add_threes(heap: Heap) -> None:
                 made[weight << index].append(name)
     for weight, names in made.items():
         heap.columns[weight] += names
+
+
+class HeapCircuit(ABC):
+    """A module whose 7-series body is a bit heap: what it has of circuits and registers follows from that.
+
+    `template` is the file of hls_templates/rtl that writes it.
+    """
+
+    template: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Of the module; no `c_name` ends in an underscore."""
+
+    @property
+    @abstractmethod
+    def products(self) -> int:
+        """Of single bits, in every clock."""
+
+    @property
+    @abstractmethod
+    def output_bits(self) -> int:
+        """Of the largest sum."""
+
+    @cached_property
+    @abstractmethod
+    def heap(self) -> Heap:
+        """The circuit of the 7-series body."""
+
+    @property
+    def stages(self) -> int:
+        """Clocks from the vectors to the sum."""
+        return self.heap.layer + 1
+
+    @property
+    def luts(self) -> int:
+        """LUT sites of the 7-series body."""
+        return self.heap.luts
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops of the 7-series body."""
+        return sum(map(len, self.heap.kept)) + self.output_bits

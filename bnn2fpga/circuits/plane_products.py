@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from itertools import product
 from typing import Literal
 
-from bnn2fpga.circuits.bit_heap import Heap
+from bnn2fpga.circuits.bit_heap import Heap, HeapCircuit
 
 Sign = Literal["", "signed", "bipolar"]
 """Whether a number is unsigned, of two's complement, or of one bit that says -1 or +1."""
@@ -21,7 +21,7 @@ SIGN_NAMES = {"": "u", "signed": "s", "bipolar": "b"}
 
 
 @dataclass(frozen=True)
-class PlaneProducts:
+class PlaneProducts(HeapCircuit):
     """The sum of `lanes` products of inputs and weights, and `excess` for each of them.
 
     Where inputs are bipolar, weights are signed and come with their top bit inverted, as numbers that are
@@ -38,14 +38,12 @@ class PlaneProducts:
 
     @property
     def name(self) -> str:
-        """Of the module; no `c_name` ends in an underscore."""
         sign = SIGN_NAMES["signed" if self.signed_weights else ""]
         inputs = f"{SIGN_NAMES[self.input_sign]}{self.input_bits}"
         return f"products_{self.lanes}_{inputs}_{sign}{self.weight_bits}_"
 
     @property
     def products(self) -> int:
-        """Of single bits, in every clock."""
         return self.lanes * self.input_bits * self.weight_bits
 
     @property
@@ -63,29 +61,12 @@ class PlaneProducts:
 
     @property
     def output_bits(self) -> int:
-        """Of the largest sum."""
         bipolar = self.input_sign == "bipolar"
         largest = 1 << self.weight_bits if bipolar else sum(1 << i + w for i, w in self.planes)
         return (self.lanes * largest).bit_length()
 
-    @property
-    def stages(self) -> int:
-        """Clocks from the vectors to the sum."""
-        return self.heap.layer + 1
-
-    @property
-    def luts(self) -> int:
-        """LUT sites of the 7-series body."""
-        return self.heap.luts
-
-    @property
-    def registers(self) -> int:
-        """Flip-flops of the 7-series body."""
-        return sum(map(len, self.heap.kept)) + self.output_bits
-
     @cached_property
     def heap(self) -> Heap:
-        """The circuit of the 7-series body."""
         return _compressed(self)
 
     def _negative_input(self, bit: int) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
 
-from bnn2fpga.circuits.bit_heap import SEVEN, Heap
+from bnn2fpga.circuits.bit_heap import SEVEN, Heap, HeapCircuit
 
 Mask = Literal["", "lanes", "pairs"]
 """Which lanes are valid or not of their own: none, each, or two together."""
@@ -20,7 +20,7 @@ WIRES = {"": ("w", "x"), "lanes": ("valid", "w", "x"), "pairs": ("w", "x")}
 
 
 @dataclass(frozen=True)
-class Popcount:
+class Popcount(HeapCircuit):
     """How many of `bits` lanes agree.
 
     With a mask of "lanes", how many of those that are valid. With one of "pairs" lanes 0 and 1, 2 and 3, …
@@ -35,12 +35,10 @@ class Popcount:
 
     @property
     def name(self) -> str:
-        """Of the module; no `c_name` ends in an underscore."""
         return f"{self.mask or 'xnor'}_popcount_{self.bits}_"
 
     @property
     def products(self) -> int:
-        """Of single bits, in every clock."""
         return self.bits
 
     @property
@@ -48,24 +46,8 @@ class Popcount:
         """Of a count of 0 to `bits`."""
         return self.bits.bit_length()
 
-    @property
-    def stages(self) -> int:
-        """Clocks from the vectors to the count."""
-        return self.heap.layer + 1
-
-    @property
-    def luts(self) -> int:
-        """LUT sites of the 7-series body."""
-        return self.heap.luts
-
-    @property
-    def registers(self) -> int:
-        """Flip-flops of the 7-series body."""
-        return sum(map(len, self.heap.kept)) + self.output_bits
-
     @cached_property
     def heap(self) -> Heap:
-        """The circuit of the 7-series body."""
         return compressed(self.bits, self.mask)
 
     @property

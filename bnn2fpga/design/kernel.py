@@ -11,9 +11,8 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from bnn2fpga.circuits.bit_heap import HeapCircuit
 from bnn2fpga.circuits.memory import Memory
-from bnn2fpga.circuits.plane_products import PlaneProducts
-from bnn2fpga.circuits.popcount import Popcount
 from bnn2fpga.circuits.resources import Parts, Resources, fitted, total_parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import Ints
@@ -124,7 +123,7 @@ class Kernel(ABC):
         return {}
 
     @property
-    def popcounts(self) -> tuple[Popcount | PlaneProducts, ...]:
+    def popcounts(self) -> tuple[HeapCircuit, ...]:
         """The popcounts, and sums of products, that the SystemVerilog instantiates."""
         return ()
 

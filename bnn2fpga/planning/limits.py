@@ -36,8 +36,3 @@ class Limits:
     def routable(self, board: Board) -> Limits:
         """No more than the open tools can place and route."""
         return replace(self, luts=min(self.luts, USABLE * board.luts / PLACES - FRAME), beat=MAX_BEAT)
-
-
-def places(luts: int) -> int:
-    """Places for LUTs that a core of so many LUTs, LUT RAM included, takes with what is around it."""
-    return round(PLACES * (luts + FRAME))

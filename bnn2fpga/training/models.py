@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnn2fpga.errors import ConfigError
+from bnn2fpga.errors import ConfigError, first_line
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
 from bnn2fpga.training.resnet import FracResNet
 
@@ -124,5 +124,4 @@ def build_model(name: str, shape: Shape, classes: int, parameters: Mapping[str, 
             raise ConfigError(f"model {name}: {size:,} weights; legal: up to {MOST_WEIGHTS:,}")
         return MODELS[name](shape, classes, **parameters)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, IndexError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"model {name}: its parameters make no network ({reason})") from error
+        raise ConfigError(f"model {name}: its parameters make no network ({first_line(error)})") from error

@@ -1,9 +1,10 @@
-"""What the tests of both matrix-vector units share."""
+"""What the tests of the matrix-vector units share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
-from tests.contract import KernelContract, random_steps, random_values
+from tests.contract import KernelContract, random_steps, random_values, run_cpp, side_by_side
 
 OUTPUTS = (BIPOLAR, IntType(2), IntType(4, signed=True))
 
@@ -116,9 +117,42 @@ def extreme_inputs(kernel: MatrixVector) -> Ints:
     return np.stack([np.where(row > 0, high, low), np.where(row > 0, low, high)])[:, None, :]
 
 
+def check_fused_steps(layer: Dot, shape: str, output: IntType, seed: int) -> None:
+    """Of a kernel whose accumulator is the dot product, the steps apply to that."""
+    kernel = unit(layer, shape, output, seed)
+    x = random_values(kernel.source_type, (2, *kernel.source_shape), seed)
+    assert kernel.steps is not None
+    assert flat(kernel.compute(x)[0]) == slow_steps(kernel.steps, slow_dot(layer.weights, x))
+
+
+def check_range(source: IntType, weight: IntType) -> None:
+    """The accumulator's range is what some of all inputs reach."""
+    for seed in range(4):
+        kernel = unit(dot_layer(source, weight, (1, 2, 3), seed))
+        every = np.array(list(product(range(source.low, source.high + 1, source.step), repeat=3)))[:, None, :]
+        (found,) = kernel.compute(every)
+        low, high = kernel.accumulator_range
+        assert (found.min(), found.max()) == (low, high)
+        # 0 belongs to it since sums start there
+        assert kernel.accumulator_type == IntType.holding(min(low, 0), max(high, 0))
+
+
+def check_ends(sources: list[IntType], weights: list[IntType]) -> None:
+    """Inputs that drive all columns the same way, in one beat and in many, give the dot product in C++."""
+    bare = [unit(dot_layer(s, w, (1, 2, 16), 5)) for s, w in zip(sources, weights, strict=True)]
+    kernels = [replace(k, pe=pe, simd=simd) for k in bare for pe, simd in ((1, 1), (2, 16))]
+    inputs = [extreme_inputs(kernel) for kernel in kernels]
+    outputs = run_cpp(side_by_side(list(kernels)), *inputs)
+    for kernel, x, found in zip(kernels, inputs, outputs, strict=True):
+        assert flat(found) == slow_dot(kernel.weights, x), kernel
+
+
 __all__ = [
     "OUTPUTS",
     "MatrixVectorContract",
+    "check_ends",
+    "check_fused_steps",
+    "check_range",
     "dot_layer",
     "dot_layers",
     "extreme_inputs",

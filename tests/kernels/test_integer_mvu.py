@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -16,16 +15,18 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.integer_mvu import IntegerMvu
-from tests.contract import int_types, random_values, run_cpp, side_by_side
+from tests.contract import int_types, random_values
 from tests.kernels.matrix_vector import (
     OUTPUTS,
     MatrixVectorContract,
+    check_ends,
+    check_fused_steps,
+    check_range,
     dot_layer,
     dot_layers,
     extreme_inputs,
     flat,
     slow_dot,
-    slow_steps,
     unit,
 )
 
@@ -66,10 +67,7 @@ def test_accumulator_is_the_dot_product(layer: Dot, seed: int) -> None:
     st.integers(0, 999),
 )
 def test_fused_steps_apply_to_the_dot_product(layer: Dot, shape: str, output: IntType, seed: int) -> None:
-    kernel = unit(layer, shape, output, seed)
-    x = random_values(kernel.source_type, (2, *kernel.source_shape), seed)
-    assert kernel.steps is not None
-    assert flat(kernel.compute(x)[0]) == slow_steps(kernel.steps, slow_dot(layer.weights, x))
+    check_fused_steps(layer, shape, output, seed)
 
 
 @MEANING
@@ -91,31 +89,15 @@ def test_wide_sums_are_exact(bits: int, signed: bool, weight: IntType, seed: int
 @pytest.mark.parametrize("weight", [*WEIGHTS, BIPOLAR], ids=str)
 @pytest.mark.parametrize("source", [IntType(2), IntType(2, True)], ids=str)
 def test_accumulator_range_is_what_all_inputs_reach(source: IntType, weight: IntType) -> None:
-    for seed in range(4):
-        kernel = unit(dot_layer(source, weight, (1, 2, 3), seed))
-        every = np.array(list(product(range(source.low, source.high + 1), repeat=3)))[:, None, :]
-        (found,) = kernel.compute(every)
-        low, high = kernel.accumulator_range
-        assert (found.min(), found.max()) == (low, high)
-        # 0 belongs to it since sums start there
-        assert kernel.accumulator_type == IntType.holding(min(low, 0), max(high, 0))
+    check_range(source, weight)
 
 
 def test_the_ends_of_the_accumulator_do_not_overflow() -> None:
     """Inputs that drive all columns the same way, in one beat and in many, for every kind of weight."""
-    bare = [
-        unit(dot_layer(source, weight, (1, 2, 16), 5))
-        for source, weight in zip(
-            [IntType(8), IntType(8, True), IntType(4), IntType(1, True), TERNARY, IntType(8)],
-            [*WEIGHTS, BIPOLAR],
-            strict=True,
-        )
-    ]
-    kernels = [replace(k, pe=pe, simd=simd) for k in bare for pe, simd in ((1, 1), (2, 16))]
-    inputs = [extreme_inputs(kernel) for kernel in kernels]
-    outputs = run_cpp(side_by_side(list(kernels)), *inputs)
-    for kernel, x, found in zip(kernels, inputs, outputs, strict=True):
-        assert flat(found) == slow_dot(kernel.weights, x), kernel
+    check_ends(
+        [IntType(8), IntType(8, True), IntType(4), IntType(1, True), TERNARY, IntType(8)],
+        [*WEIGHTS, BIPOLAR],
+    )
 
 
 def test_too_wide_sums_are_refused() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from bnn2fpga.errors import ModelError
+from bnn2fpga.errors import ModelError, first_line
 from bnn2fpga.frontend.graph.trial import try_in_a_child
 
 MOST_NODES = 20_000
@@ -44,20 +44,18 @@ HARMLESS = frozenset(_HARMLESS.split())
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
-    """The graph in a file, checked. Raises ModelError."""
+    """The graph in a file, as it is. Raises ModelError."""
     try:
-        if path.stat().st_size >= LARGEST:
-            raise ModelError(f"{path}: {path.stat().st_size:,} bytes; legal: less than {LARGEST:,}")
-        proto = onnx.load(str(path))
+        size = path.stat().st_size
+        proto = onnx.load(str(path)) if size < LARGEST else None
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except DecodeError as error:
-        raise ModelError(f"{path}: not an ONNX file (its bytes are none)") from error
-    except ModelError:
-        raise
+        raise ModelError(f"{path}: not an ONNX file (it cannot be parsed)") from error
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: not an ONNX file ({reason})") from error
+        raise ModelError(f"{path}: not an ONNX file ({first_line(error)})") from error
+    if proto is None:
+        raise ModelError(f"{path}: {size:,} bytes; legal: less than {LARGEST:,}")
     if not proto.graph.node:
         raise ModelError(f"{path}: not an ONNX file (no graph in it)")
     return proto
@@ -74,13 +72,14 @@ def check_graph(proto: onnx.ModelProto) -> onnx.ModelProto:
     _check_annotations(proto.graph)
     _forget_declarations(proto.graph)
     _check_tensors(proto.graph)
-    if any(node.op_type not in HARMLESS for node in nodes):
+    harmless = all(node.op_type in HARMLESS for node in nodes)
+    if not harmless:
         try_in_a_child(proto)
     inferred = _inferred(proto)
-    if inferred is None:
-        try_in_a_child(proto)
-    else:
+    if inferred is not None:
         check_sizes(inferred)
+    elif harmless:
+        try_in_a_child(proto)
     return proto
 
 
@@ -139,7 +138,7 @@ def _check_node(node: onnx.NodeProto) -> None:
 
 def _check_annotations(graph: onnx.GraphProto) -> None:
     for annotation in graph.quantization_annotation:
-        for entry in list(annotation.quant_parameter_tensor_names):
+        for entry in annotation.quant_parameter_tensor_names:
             if entry.key != "finn_datatype":
                 continue
             found = ANNOTATED.fullmatch(entry.value)

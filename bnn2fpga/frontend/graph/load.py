@@ -16,7 +16,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.util.cleanup import cleanup_model
 
-from bnn2fpga.errors import ModelError
+from bnn2fpga.errors import ModelError, first_line
 from bnn2fpga.frontend.graph.channels_first import ChannelsFirst
 from bnn2fpga.frontend.graph.declared_input import declare_input
 from bnn2fpga.frontend.graph.entrance import check_graph, check_sizes, read_graph
@@ -79,8 +79,9 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
             # the TorchScript exporter keeps module names and is several times faster than the other
             exported = export_qonnx(module.eval(), args=example, dynamo=False)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{type(module).__name__}: cannot be exported to QONNX: {reason}") from error
+        raise ModelError(
+            f"{type(module).__name__}: cannot be exported to QONNX: {first_line(error)}"
+        ) from error
     finally:
         logger.setLevel(level)
         for part, training in modes:
@@ -89,7 +90,7 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
 
 
 def tidy(wrapper: ModelWrapper) -> ModelWrapper:
-    """The graph of one input and one output with readable names, static shapes and batch size 1."""
+    """The graph with readable names, static shapes and batch size 1; a ModelError for several inputs."""
     graph = wrapper.graph
     initialized = {tensor.name for tensor in graph.initializer}
     inputs = [value.name for value in graph.input if value.name not in initialized]
@@ -113,9 +114,10 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
             _flatten_bias_scales(tidied)
             _drop_allowzero(tidied)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         place = _without_shape(wrapper)
-        raise ModelError(f"{f'{place}: ' if place else ''}the graph cannot be tidied: {reason}") from error
+        raise ModelError(
+            f"{f'{place}: ' if place else ''}the graph cannot be tidied: {first_line(error)}"
+        ) from error
     check_sizes(tidied.graph)
     shape = tidied.get_tensor_shape(tidied.graph.input[0].name)
     if not shape or min(shape) < 1:

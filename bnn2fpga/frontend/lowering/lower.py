@@ -13,7 +13,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import IntType
-from bnn2fpga.errors import BuildError, ConfigError, ModelError
+from bnn2fpga.errors import BuildError, ConfigError, ModelError, first_line
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, Quantizer
 from bnn2fpga.frontend.lowering.activation import lower_max_pool
@@ -125,10 +125,9 @@ class Lowering:
             except BuildError as error:
                 raise error if node.name in str(error) else type(error)(f"{node.name}: {error}") from error
             except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ModelError(
-                    f"{node.name}: {node.op_type} on these shapes and values is not understood ({reason}); "
-                    "check that it does what it should, or put a quantizer in front of it"
+                    f"{node.name}: {node.op_type} does not take these shapes or values "
+                    f"({first_line(error)}); mend the node, or put a quantizer in front of it"
                 ) from error
             self.values |= dict.fromkeys(node.output, value)
             self.steps.append(Step(node, value, *self.build.news()))
