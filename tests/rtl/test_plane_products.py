@@ -96,9 +96,18 @@ def test_both_bodies_add_products(lanes: int, tmp_path: Path) -> None:
             assert found == [str(one) for one in sums[: len(found)]], (count, primitives)
 
 
+PROVABLE = [
+    *circuits(1, 3),
+    *(one for one in circuits(2, 3) if one.input_bits <= 4),
+    *(one for one in circuits(3, 3) if one.input_bits == 1),
+    *(PlaneProducts(3, 2, sign, 2, signed) for sign in ("", "signed") for signed in (True, False)),
+]
+"""Solvers do not end on sums of larger products: three lanes of 3 bits times 3 take more than ten minutes."""
+
+
 @pytest.mark.slow
 @needs_yosys
-@pytest.mark.parametrize("count", circuits(3, 3), ids=str)
+@pytest.mark.parametrize("count", PROVABLE, ids=str)
 def test_both_bodies_are_proven_equal(count: PlaneProducts, tmp_path: Path) -> None:
     """Whatever passes in `stages` clocks from any state, the sums are the same."""
     for name, primitives in (("gold", False), ("gate", True)):
