@@ -75,7 +75,7 @@ def _two_lines(points: Ints, values: Ints, shift: int, limits: Limits) -> tuple[
     likely = int(np.abs(heights - heights[0] - chord * (inner - inner[0])).argmax())
     middle = min(max(likely, 1), len(inner) - 2)
     turn = np.diff(heights[[0, middle, -1]]) / np.diff(inner[[0, middle, -1]])
-    # a value rounded down by up to 1 moves the farthest point along the line that leaves the chord more slowly
+    # rounding down by up to 1 moves the farthest point, along the line that leaves the chord more slowly
     near = min(FAR, NEAR + int(1 / max(np.abs(turn - chord).min(), 1 / FAR)))
     for at in sorted({0, *range(max(1, likely - near), likely + near + 1)}, key=lambda a: abs(a - likely)):
         if at < len(inner):
