@@ -1,4 +1,7 @@
-"""A block RAM of 18 Kbit; one of 36 Kbit is two of them, whose even and odd bits take turns."""
+"""A block RAM of 18 Kbit; one of 36 Kbit is two of them, whose even and odd bits take turns.
+
+With ports of 9 bits, each half of one of 36 Kbit gives four, and the lower half gives the parity bit of both.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from bnn2fpga.errors import BitstreamError
 
 ROWS, PARITY_ROWS, ROW_BITS = 64, 8, 256
 WIDTHS = (1, 2, 4, 9, 18)
+WITH_SHARED = 5
+"""Bits of a port of the lower half, the parity bit of both halves as the last."""
 _REFUSED = (
     "RAMB36.BRAM36_READ_WIDTH_A_1",
     "RAMB36.BRAM36_READ_WIDTH_B_1",
@@ -53,6 +58,7 @@ class BlockRam:
             self.name,
             self._rows("INIT", ROWS),
             self._rows("INITP", PARITY_ROWS),
+            self._shared_parity(),
             (
                 (self._reads("A", wide_read), None if wide_write else self._writes("A", False)),
                 (None if wide_read else self._reads("B", False), self._writes("B", wide_write)),
@@ -62,11 +68,17 @@ class BlockRam:
     def _has(self, feature: str) -> bool:
         return f"RAMB18_Y{self.half}.{feature}" in self.configuration.set
 
-    def _value(self, vector: str) -> int:
-        return self.configuration.values.get(f"RAMB18_Y{self.half}.{vector}", 0)
+    def _value(self, vector: str, half: int | None = None) -> int:
+        return self.configuration.values.get(f"RAMB18_Y{self.half if half is None else half}.{vector}", 0)
 
-    def _rows(self, name: str, count: int) -> int:
-        return sum(self._value(f"{name}_{row:02X}") << (ROW_BITS * row) for row in range(count))
+    def _rows(self, name: str, count: int, half: int | None = None) -> int:
+        return sum(self._value(f"{name}_{row:02X}", half) << (ROW_BITS * row) for row in range(count))
+
+    def _shared_parity(self) -> int:
+        """The parity bits of both halves of the tile, which take turns."""
+        count = PARITY_ROWS * ROW_BITS
+        lower, upper = (f"{self._rows('INITP', PARITY_ROWS, half):0{count}b}"[::-1] for half in (0, 1))
+        return int("".join(low + high for low, high in zip(lower, upper, strict=True))[::-1], 2)
 
     def _input(self, pin: str, invertible: str = "") -> str:
         """The net on a pin, inverted unless the bits say that it is not."""
@@ -76,7 +88,8 @@ class BlockRam:
         return inverted(net)
 
     def _width(self, name: str) -> int:
-        return next(width for width in (*WIDTHS[::-1],) if width == 1 or self._has(f"{name}_{width}"))
+        width = next(width for width in (*WIDTHS[::-1],) if width == 1 or self._has(f"{name}_{width}"))
+        return WITH_SHARED if width == 4 and self.half == 0 else width
 
     def _clock(self, side: str) -> str | None:
         """The clock of a side, None without one; the falling edge is not read back."""
@@ -126,6 +139,8 @@ class BlockRam:
         In a RAM of 36 Kbit a byte is four bits of each half, and the halves share the parity bits.
         """
         pins = [self.wire(f"{_PINS[side][6]}{group}") for group in range(max(1, width // 4))]
+        if width == WITH_SHARED:
+            return tuple(pins * WITH_SHARED)
         bits = width // 9 * 8 if width >= 9 else width
         parity = [pins[2 * byte + self.half] for byte in range(width // 9)]
         return (*(pins[bit // 4] for bit in range(bits)), *parity)
@@ -135,6 +150,6 @@ def _data_pins(kind: str, side: str, width: int) -> list[str]:
     """The pins of a port of `width`, parity after data; a port of 36 has those of both sides."""
     sides = "AB" if width == 36 else side
     each = min(width, 18)
-    bits, parity = (each // 9 * 8, each // 9) if each >= 9 else (each, 0)
+    bits, parity = (each // 9 * 8, each // 9) if each >= 9 else (min(each, 4), each // WITH_SHARED)
     data = [f"{kind}{own}{kind}{bit}" for own in sides for bit in range(bits)]
     return data + [f"{kind[0]}{kind[1]}P{own}{kind}P{bit}" for own in sides for bit in range(parity)]

@@ -108,11 +108,15 @@ class WritePort:
 
 @dataclass(frozen=True)
 class BlockMemory:
-    """A block RAM of 16,384 bits and 2,048 parity bits; sides A and B, each with both ports or one."""
+    """A block RAM of 16,384 bits and 2,048 parity bits; sides A and B, each with both ports or one.
+
+    A port of 4 bits may have a fifth, of `shared`: the parity bits of both halves of a RAM of 36 Kbit.
+    """
 
     name: str
     init: int
     parity: int
+    shared: int
     sides: tuple[tuple[ReadPort | None, WritePort | None], ...]
 
     def reads(self) -> set[str]:

@@ -73,6 +73,7 @@ def read_routed(path: Path) -> Netlist:
     flipflops: list[FlipFlop] = []
     table_memories: list[TableMemory] = []
     block_memories: list[BlockMemory] = []
+    aliases: list[Table] = []
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
     for cell in cells:
@@ -85,9 +86,9 @@ def read_routed(path: Path) -> Netlist:
         elif cell.kind == "CARRY4":
             tables += _carry(cell)
         elif cell.kind in ("RAMB18E1_RAMB18E1", "RAMB36E1_RAMB36E1"):
-            for memory, aliases in _block_memories(cell):
+            for memory, outer in _block_memories(cell):
                 block_memories.append(memory)
-                tables += aliases
+                aliases += outer
         elif cell.kind == "PS7_PS7":
             for pin, net in cell.nets.items():
                 (outputs if pin in _driven(cell) else inputs)[pin] = net
@@ -95,6 +96,15 @@ def read_routed(path: Path) -> Netlist:
             raise BitstreamError(
                 f"{path.name}: {cell.name} is a {cell.kind} ({cell.origin}), which is unknown"
             )
+    # an output that nobody reads would count as one that is used
+    others: tuple[Table | FlipFlop | TableMemory | BlockMemory, ...] = (
+        *tables,
+        *flipflops,
+        *table_memories,
+        *block_memories,
+    )
+    read = {net for other in others for net in other.reads()} | set(inputs.values())
+    tables += [alias for alias in aliases if alias.output in read]
     return Netlist(
         tuple(tables), tuple(flipflops), tuple(table_memories), tuple(block_memories), inputs, outputs
     )
@@ -257,12 +267,21 @@ def _configuration(cell: RoutedCell, half: int, large: bool) -> Configuration:
         if not cell.number(f"IS_{pin}_INVERTED"):
             said.set.add(f"{own}.ZINV_{pin}")
     for kind, rows in (("INIT", ROWS), ("INITP", PARITY_ROWS)):
-        whole = sum(
-            cell.number(f"{kind}_{row:02X}") << (ROW_BITS * row) for row in range(rows * (2 if large else 1))
-        )
         if large:
-            bits = f"{whole:0{2 * rows * ROW_BITS}b}"[::-1][half::2]
-            whole = int(bits[::-1], 2)
-        for row in range(rows):
-            said.values[f"{own}.{kind}_{row:02X}"] = whole >> (ROW_BITS * row) & ((1 << ROW_BITS) - 1)
+            # a half may show the parity bits of the other one
+            for which in (0, 1):
+                said.values |= _rows(cell, kind, rows, which, 2)
+        else:
+            said.values |= _rows(cell, kind, rows, half, 1)
     return said
+
+
+def _rows(cell: RoutedCell, kind: str, rows: int, half: int, halves: int) -> dict[str, int]:
+    """The contents of a half; bits of both halves take turns in the cell's."""
+    whole = sum(cell.number(f"{kind}_{row:02X}") << (ROW_BITS * row) for row in range(rows * halves))
+    if halves == 2:
+        whole = int(f"{whole:0{2 * rows * ROW_BITS}b}"[::-1][half::2][::-1], 2)
+    return {
+        f"RAMB18_Y{half}.{kind}_{row:02X}": whole >> (ROW_BITS * row) & ((1 << ROW_BITS) - 1)
+        for row in range(rows)
+    }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
+from bnn2fpga.bitstream.block_ram import WITH_SHARED
 from bnn2fpga.bitstream.netlist import (
     HIGH,
     LOW,
@@ -109,11 +112,21 @@ def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
     """Two arrays, data and parity, in units of the narrowest port; sides that nobody reads are left out."""
     reads = [read if read and used.intersection(read.outputs) else None for read, _ in memory.sides]
     writes = [write for _, write in memory.sides]
+    shares = any(read and read.width == WITH_SHARED and read.outputs[-1] in used for read in reads)
+    if not shares:
+        reads = [read and replace(read, **_of_four(read, "outputs")) for read in reads]
+        writes = [write and replace(write, **_of_four(write, "data", "enables")) for write in writes]
     widths = [port.width for port in (*reads, *writes) if port]
+    if shares and set(widths) != {WITH_SHARED}:
+        raise BitstreamError(
+            f"{memory.name}: 36 Kbit of RAM with ports of 9 bits and of others, which is not read back"
+        )
     data = min((_data_width(width) for width in widths), default=1)
-    parity = min((width // 9 for width in widths if width >= 9), default=0)
+    parity = 1 if shares else min((width // 9 for width in widths if width >= 9), default=0)
     yield from _array(f"{memory.name}_data", memory.init, data, DATA_BITS)
-    if parity:
+    if shares:
+        yield from _array(f"{memory.name}_parity", memory.shared, parity, 2 * PARITY_BITS)
+    elif parity:
         yield from _array(f"{memory.name}_parity", memory.parity, parity, PARITY_BITS)
     for read, write in zip(reads, writes, strict=True):
         if write:
@@ -122,6 +135,13 @@ def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
             yield "    end"
         if read:
             yield from _reading(memory.name, read, write, data, parity)
+
+
+def _of_four(port: ReadPort | WritePort, *fields: str) -> dict[str, Any]:
+    """What a port of four bits is without the parity bit of both halves."""
+    if port.width != WITH_SHARED:
+        return {}
+    return {"width": WITH_SHARED - 1} | {field: getattr(port, field)[:-1] for field in fields}
 
 
 def _array(name: str, init: int, unit: int, bits: int) -> Iterator[str]:
@@ -140,7 +160,7 @@ def _array(name: str, init: int, unit: int, bits: int) -> Iterator[str]:
 
 
 def _data_width(width: int) -> int:
-    return width // 9 * 8 if width >= 9 else width
+    return width // 9 * 8 if width >= 9 else min(width, 4)
 
 
 def _places(name: str, port: ReadPort | WritePort, data: int, parity: int) -> Iterator[tuple[str, int, int]]:

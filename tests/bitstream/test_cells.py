@@ -118,7 +118,8 @@ module PS7 (output reg C, output reg [13:0] R, output reg [13:0] W, output reg [
     end
 endmodule
 """
-SHARES = {36: (32, 4), 18: (16, 2), 9: (8, 1), 4: (4, 0), 2: (2, 0), 1: (1, 0)}
+SHARES = {36: (32, 4), 18: (16, 2), 9: (8, 1), 5: (4, 1), 4: (4, 0), 2: (2, 0), 1: (1, 0)}
+"""Of a port: bits of data and of parity. One of 5 is the lower half's of a RAM of 36 Kbit with ports of 9."""
 
 
 @pytest.mark.skipif(not has_icarus(), reason="Icarus Verilog (iverilog, vvp) is not installed")
@@ -134,12 +135,14 @@ SHARES = {36: (32, 4), 18: (16, 2), 9: (8, 1), 4: (4, 0), 2: (2, 0), 1: (1, 0)}
         (36, 18, 0),
         (1, 4, 0),
         (9, 18, 0),
+        (5, 5, 0),
+        (5, 5, 1),
     ],
 )
 def test_block_ram(read: int, write: int, register: int, tmp_path: Path) -> None:
     """Side A reads, side B writes, in all widths, from contents that came with the bits."""
     rng = np.random.default_rng(read)
-    data, parity = rng.integers(0, 2, 16384), rng.integers(0, 2, 2048)
+    data, parity = rng.integers(0, 2, 16384), rng.integers(0, 2, 4096 if read == 5 else 2048)
     lines = _simulated(read, write, register, data, parity, tmp_path)
     shown, behind = 0, 0
     for at, place, word, enable, found in lines:
@@ -172,16 +175,23 @@ def _simulated(
     said = Configuration()
     said.set |= {f"{own}.IN_USE", f"{own}.ZINV_CLKARDCLK", f"{own}.ZINV_CLKBWRCLK", f"{own}.ZINV_ENARDEN"}
     said.set |= {f"{own}.ZINV_ENBWREN", f"{own}.ZINV_RSTRAMARSTRAM", f"{own}.ZINV_RSTREGARSTREG"}
-    said.set.add(f"{own}.SDP_READ_WIDTH_36" if read == 36 else f"{own}.READ_WIDTH_A_{read}")
-    said.set.add(f"{own}.SDP_WRITE_WIDTH_36" if write == 36 else f"{own}.WRITE_WIDTH_B_{write}")
+    said.set.add(
+        f"{own}.SDP_READ_WIDTH_36" if read == 36 else f"{own}.READ_WIDTH_A_{4 if read == 5 else read}"
+    )
+    said.set.add(
+        f"{own}.SDP_WRITE_WIDTH_36" if write == 36 else f"{own}.WRITE_WIDTH_B_{4 if write == 5 else write}"
+    )
     if register:
         said.set.add(f"{own}.DOA_REG")
     for vector in ("ZINIT_A", "ZINIT_B", "ZSRVAL_A", "ZSRVAL_B"):
         said.values[f"{own}.{vector}"] = 0x3FFFF
-    for name, bits in (("INIT", data), ("INITP", parity)):
-        for row in range(len(bits) // 256):
-            whole = sum(int(bit) << place for place, bit in enumerate(bits[256 * row : 256 * row + 256]))
-            said.values[f"{own}.{name}_{row:02X}"] = whole
+    # the parity bits of both halves take turns
+    halves = {"INIT": [data], "INITP": [parity[::2], parity[1::2]] if len(parity) > 2048 else [parity]}
+    for name, arrays in halves.items():
+        for half, bits in enumerate(arrays):
+            for row in range(len(bits) // 256):
+                whole = sum(int(bit) << place for place, bit in enumerate(bits[256 * row : 256 * row + 256]))
+                said.values[f"RAMB18_Y{half}.{name}_{row:02X}"] = whole
     wires = {"CLKARDCLK": "C", "CLKBWRCLK": "C", "ENARDEN": HIGH, "ENBWREN": HIGH, "REGCEAREGCE": HIGH}
     wires |= {f"ADDRARDADDR{bit}": f"R{bit}" for bit in range(14)}
     wires |= {f"ADDRBWRADDR{bit}": f"W{bit}" for bit in range(14)} | {f"WEBWE{bit}": "E" for bit in range(8)}
@@ -191,7 +201,9 @@ def _simulated(
     pins += [f"DIP{side}DIP{bit}" for side in sides for bit in range(extra // len(sides))]
     wires |= {pin: f"D{place}" for place, pin in enumerate(pins)}
     memory = BlockRam("ram", 0, said, lambda pin: wires.get(pin, LOW)).memory()
-    outputs = next(port.outputs for port, _ in memory.sides if port and port.width == read)
+    port, _ = memory.sides[0]
+    assert port is not None
+    outputs = port.outputs
     buses = {"R": 14, "W": 14, "D": 36}
     nets = {f"{kind}{bit}": f"{kind}{bit}" for kind, count in buses.items() for bit in range(count)}
     inputs = {f"Q{bit}": outputs[bit] if bit < read else LOW for bit in range(36)}
@@ -200,6 +212,11 @@ def _simulated(
     subprocess.run(["iverilog", "-g2012", "-s", "top", "-o", folder / "run", folder / "top.v"], check=True)
     done = subprocess.run(["vvp", "-n", folder / "run"], capture_output=True, text=True, check=True)
     return [tuple(map(int, line.split())) for line in done.stdout.splitlines() if len(line.split()) == 5]
+
+
+def test_parity_of_both_halves_beside_another_width(tmp_path: Path) -> None:
+    with pytest.raises(BitstreamError, match="with ports of 9 bits and of others, which is not read back"):
+        _simulated(5, 18, 0, np.zeros(16384, int), np.zeros(4096, int), tmp_path)
 
 
 def test_constants_that_come_through_tables() -> None:

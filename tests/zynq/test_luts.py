@@ -1,4 +1,4 @@
-"""The map that makes a netlist's LUTs ones that place and route takes: they compute what they computed."""
+"""The map that makes a netlist's cells ones that place and route takes: they compute what they computed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,21 +47,30 @@ def random_cells(seed: int) -> str:
         lines.append(f"{kind} #(.INIT({1 << width}'h{entries:x})) c{cell} ({', '.join(pins)});")
         if not two:
             lines.append(f"assign y[{2 * cell + 1}] = 1'b0;")
-    ports = f"input [{INPUTS - 1}:0] a, output [{2 * CELLS - 1}:0] y"
+    return _module(lines, 2 * CELLS)
+
+
+def _module(lines: list[str], outputs: int) -> str:
+    ports = f"input [{INPUTS - 1}:0] a, output [{outputs - 1}:0] y"
     return f"module before({ports});\n" + "\n".join(lines) + "\nendmodule\n"
 
 
-@some_slow("seed", range(3))
-def test_luts_have_different_signals_at_their_inputs_and_compute_the_same(seed: int, tmp_path: Path) -> None:
-    (tmp_path / "before.v").write_text(random_cells(seed))
-    (tmp_path / LUTS).write_text(render(f"zynq/{LUTS}.j2"))
+def mapped(before: str, folder: Path) -> list[dict[str, Any]]:
+    """The cells that the map makes of a module; both are left in `folder` as Verilog."""
+    (folder / "before.v").write_text(before)
+    (folder / LUTS).write_text(render(f"zynq/{LUTS}.j2"))
     script = (
         "read_verilog -lib +/xilinx/cells_sim.v; read_verilog before.v; "
         f"{CLEAN_LUTS.format(luts=LUTS)}; rename before after; write_verilog -noattr after.v; "
         "delete =A:whitebox; delete =A:blackbox; write_json after.json"
     )
-    assert yosys(script, tmp_path)
-    cells = json.loads((tmp_path / "after.json").read_text())["modules"]["after"]["cells"].values()
+    assert yosys(script, folder)
+    return list(json.loads((folder / "after.json").read_text())["modules"]["after"]["cells"].values())
+
+
+@some_slow("seed", range(3))
+def test_luts_have_different_signals_at_their_inputs_and_compute_the_same(seed: int, tmp_path: Path) -> None:
+    cells = mapped(random_cells(seed), tmp_path)
     assert cells
     for cell in cells:
         inputs = list(chain(*(bits for pin, bits in cell["connections"].items() if pin != "O")))
@@ -69,6 +80,23 @@ def test_luts_have_different_signals_at_their_inputs_and_compute_the_same(seed: 
     text = (tmp_path / "after.v").read_text()
     (tmp_path / "after.v").write_text(re.sub(r"(\d+'h[0-9a-f]*)([0-9a-f])(?=\))", flipped, text, count=1))
     assert not yosys(PROOF, tmp_path)
+
+
+CHAINS = """\
+wire c;
+wire [11:0] open;
+CARRY4 low (.CO({c, y[4], open[1:0]}), .O(y[3:0]), .CI(1'b0), .CYINIT(a[0]), .DI(a[4:1]), .S(a[7:4]));
+CARRY4 high (.CO({open[4:2], y[7]}), .O({open[6:5], y[6:5]}), .CI(c), .CYINIT(1'b0), .DI(a[3:0]), .S(a[5:2]));
+CARRY4 one (.CO({open[9:7], y[8]}), .CI(1'b0), .CYINIT(1'b1), .DI({3'b0, a[6]}), .S({3'b0, a[7]}));
+"""
+"""Eight lanes, of which two are used in the second cell; and one alone."""
+
+
+def test_carry_chains_have_no_lane_that_is_not_used(tmp_path: Path) -> None:
+    cells = mapped(_module([CHAINS], 9), tmp_path)
+    kinds = Counter(cell["type"] for cell in cells)
+    assert kinds == {"MUXCY": 4 + 1 + 1, "XORCY": 4 + 2}
+    assert yosys(PROOF, tmp_path)
 
 
 def flipped(table: re.Match[str]) -> str:

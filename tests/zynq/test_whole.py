@@ -53,5 +53,5 @@ def test_the_netlist_for_place_and_route(tmp_path: Path) -> None:
     netlist = tmp_path / "netlist.json"
     open_flow.synthesize(rtl, TOP, netlist, tmp_path / "yosys.log", OpenXC7())
     cells = {cell["type"] for cell in json.loads(netlist.read_text())["modules"][TOP]["cells"].values()}
-    assert {"PS7", "BUFG", "LUT5", "LUT6", "CARRY4"} <= cells
-    assert not any(kind.startswith(("DSP", "LUT6_2", "$")) for kind in cells)
+    assert {"PS7", "BUFG", "LUT5", "LUT6", "MUXCY", "XORCY"} <= cells
+    assert not any(kind.startswith(("DSP", "LUT6_2", "CARRY4", "$")) for kind in cells)
