@@ -138,10 +138,10 @@ class BlockRam:
 
         In a RAM of 36 Kbit a byte is four bits of each half, and the halves share the parity bits.
         """
-        pins = [self.wire(f"{_PINS[side][6]}{group}") for group in range(max(1, width // 4))]
+        bits = width // 9 * 8 if width >= 9 else min(width, 4)
+        pins = [self.wire(f"{_PINS[side][6]}{group}") for group in range(max(1, bits // 4))]
         if width == WITH_SHARED:
             return tuple(pins * WITH_SHARED)
-        bits = width // 9 * 8 if width >= 9 else width
         parity = [pins[2 * byte + self.half] for byte in range(width // 9)]
         return (*(pins[bit // 4] for bit in range(bits)), *parity)
 

@@ -200,7 +200,14 @@ def _simulated(
     pins = [f"DI{side}DI{bit}" for side in sides for bit in range(bits // len(sides))]
     pins += [f"DIP{side}DIP{bit}" for side in sides for bit in range(extra // len(sides))]
     wires |= {pin: f"D{place}" for place, pin in enumerate(pins)}
-    memory = BlockRam("ram", 0, said, lambda pin: wires.get(pin, LOW)).memory()
+    # a side has eight enables and 16 bits of data, those of the chip
+    others = dict.fromkeys((f"WEBWE{bit}" for bit in range(8)), LOW)
+    others |= dict.fromkeys((f"DI{side}DI{bit}" for side in "AB" for bit in range(16)), LOW)
+    others |= dict.fromkeys((f"DIP{side}DIP{bit}" for side in "AB" for bit in range(2)), LOW)
+    others |= dict.fromkeys((f"WEA{bit}" for bit in range(4)), LOW)
+    controls = ("RSTRAMARSTRAM", "RSTREGARSTREG", "RSTRAMB", "RSTREGB", "REGCEB")
+    others |= dict.fromkeys(controls, LOW)
+    memory = BlockRam("ram", 0, said, lambda pin: (others | wires)[pin]).memory()
     port, _ = memory.sides[0]
     assert port is not None
     outputs = port.outputs
