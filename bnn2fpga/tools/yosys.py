@@ -100,8 +100,8 @@ class Synthesis:
 
     @property
     def carry4(self) -> int:
-        """Carry chains of four bits."""
-        return self.cells.get("CARRY4", 0)
+        """Carry chains of four bits; of single lanes, as the open flow has them, four are one."""
+        return self.cells.get("CARRY4", 0) + -(-self.cells.get("MUXCY", 0) // 4)
 
     @property
     def dsps(self) -> int:
