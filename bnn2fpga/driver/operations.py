@@ -223,6 +223,27 @@ class Quantize(Operation):
 
 
 @dataclass(frozen=True, eq=False)
+class Thresholds(Operation):
+    """MultiThreshold of QONNX: how many thresholds are reached, times `scale`, plus `bias`.
+
+    thresholds: (C, T), each row sorted, for the C places of `axis`; one row is for all of them.
+    """
+
+    thresholds: NDArray[Any]
+    axis: int
+    scale: float
+    bias: float
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        places = np.moveaxis(x, self.axis, 0)
+        places = places if len(self.thresholds) > 1 else places[None]
+        counts = [np.searchsorted(row, part, "right") for row, part in zip(self.thresholds, places)]
+        found = np.stack(counts) if len(self.thresholds) > 1 else counts[0]
+        kind = x.dtype.type
+        return np.moveaxis(found, 0, self.axis).astype(x.dtype) * kind(self.scale) + kind(self.bias)
+
+
+@dataclass(frozen=True, eq=False)
 class ToStream(Operation):
     """Real numbers in the graph's order as integers in the stream's: element i becomes number index[i].
 

@@ -24,6 +24,7 @@ from .operations import (
     Select,
     Slope,
     Table,
+    Thresholds,
     Together,
     ToStream,
     Transpose,
@@ -37,7 +38,8 @@ KINDS: Mapping[str, Any] = {
     kind.__name__: kind
     for kind in (
         *(Arithmetic, Bipolar, Cast, Concatenate, Elementwise, FromStream, Largest, LastPositive, Linear),
-        *(Quantize, Reshape, Select, Slope, Table, Together, ToStream, Transpose, WholeNumbers),
+        *(Quantize, Reshape, Select, Slope, Table, Thresholds, Together, ToStream),
+        *(Transpose, WholeNumbers),
         *(Affine, Convolution, Curve, MatMul, Pool, Reduce, Softmax),
     )
 }

@@ -29,6 +29,10 @@ OUTPUTS = "bnn2fpga_outputs"
 """Where a tidied model keeps the names that its outputs had."""
 
 
+MOST_COMPARISONS = 1 << 26
+"""At once; each takes a byte."""
+
+
 class Graph:
     """A tidied QONNX model of one input at batch size 1, ready to run.
 
@@ -133,7 +137,7 @@ class Graph:
             for node in nodes:
                 try:
                     if is_custom_op(node.domain, node.op_type):
-                        execute_custom_node(node, values, self.model.graph, self.version(node))
+                        self._run_custom(node, values)
                     else:
                         feeds = {name: values[name] for name in node.input if name}
                         names = [name for name in node.output if name]
@@ -142,6 +146,21 @@ class Graph:
                     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                     raise ModelError(f"{node.name or node.op_type}: cannot be executed: {reason}") from error
         return values
+
+    def _run_custom(self, node: onnx.NodeProto, values: dict[str, Array]) -> None:
+        """Adds what a node of qonnx computes; some frames at once where it compares with many thresholds."""
+        tensor, version = node.input[0], self.version(node)
+        many = values[node.input[1]].shape[-1] if node.op_type == "MultiThreshold" else 0
+        parts = -(-values[tensor].size * many // MOST_COMPARISONS)
+        if parts <= 1:
+            execute_custom_node(node, values, self.model.graph, version)
+            return
+        found = []
+        for part in np.array_split(values[tensor], min(parts, len(values[tensor]))):
+            local = {**values, tensor: part}
+            execute_custom_node(node, local, self.model.graph, version)
+            found.append(local[node.output[0]])
+        values[node.output[0]] = np.concatenate(found)
 
     def between(self, starts: Sequence[str], *ends: str) -> tuple[onnx.NodeProto, ...]:
         """The nodes that compute the tensors `ends` from the tensors `starts`, in order."""

@@ -1,8 +1,10 @@
-"""Reads BipolarQuant and Quant nodes."""
+"""Reads BipolarQuant, Quant, Trunc and MultiThreshold nodes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +14,20 @@ from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 
-QUANTIZERS = frozenset({"BipolarQuant", "Quant", "IntQuant", "Trunc"})
+QUANTIZERS = frozenset({"BipolarQuant", "Quant", "IntQuant", "Trunc", "MultiThreshold"})
 
 
 def attribute(node: onnx.NodeProto, name: str, default: object) -> object:
     """The value of a node's attribute, or `default`."""
     found = next((a for a in node.attribute if a.name == name), None)
     return default if found is None else onnx.helper.get_attribute_value(found)
+
+
+def threshold_axis(node: onnx.NodeProto, rank: int) -> int:
+    """The axis of a MultiThreshold's input that has a row of thresholds for each place, as qonnx finds it."""
+    named = cast(bytes, attribute(node, "data_layout", b"")).decode()
+    layout = named or {2: "NC", 3: "NWC", 4: "NCHW"}.get(rank, "")
+    return layout.index("C") if "C" in layout else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +46,8 @@ class Quantizer:
         constants = [graph.constants.get(name) for name in node.input[1:]]
         if any(constant is None for constant in constants):
             raise ModelError(f"{node.name}: its scale or bit width is computed at run time; make it constant")
+        if node.op_type == "MultiThreshold":
+            return cls._counting(node, cast(Array, constants[0]).shape[-1], most_bits)
         scale, *rest = (np.asarray(constant, np.float64) for constant in constants)
         if node.op_type == "Trunc":
             scale, rest = _behind_trunc(graph, node, scale, rest)
@@ -65,6 +76,27 @@ class Quantizer:
         if zero.item():
             return cls(scale, IntType.holding(low - int(zero.item()), high - int(zero.item())))
         return cls(scale, IntType(plain.bits, signed, narrow=narrow and signed))
+
+    @classmethod
+    def _counting(cls, node: onnx.NodeProto, thresholds: int, most_bits: int) -> Quantizer:
+        """FINN's: out_scale * (how many thresholds are reached) + out_bias."""
+        scale, bias = (
+            Fraction(float(np.float32(cast(float, attribute(node, name, default)))))
+            for name, default in (("out_scale", 1.0), ("out_bias", 0.0))
+        )
+        if scale <= 0:
+            raise ModelError(f"{node.name}: out_scale {float(scale)} is not positive; turn its input's sign")
+        if thresholds == 1 and bias * 2 == -scale:
+            return cls(np.array(float(scale / 2)), BIPOLAR)
+        low = bias / scale
+        if low.denominator != 1 or max(abs(low), low + thresholds) >= 1 << most_bits:
+            raise ModelError(
+                f"{node.name}: out_bias {float(bias)} is no multiple of out_scale {float(scale)}, or "
+                f"{thresholds} thresholds are too many; legal: integers of up to {most_bits} bits, times "
+                "out_scale"
+            )
+        kind = IntType.holding(int(low), int(low) + thresholds)
+        return cls(np.array(float(scale)), replace(kind, narrow=kind.signed and low > kind.low))
 
     def integers(self, values: Array) -> Ints:
         """The integers of quantized real `values`, whose shape the scale broadcasts to."""

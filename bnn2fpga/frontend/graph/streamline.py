@@ -24,6 +24,7 @@ from qonnx.transformation.infer_shapes import InferShapes
 from bnn2fpga.errors import TransformError
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.finite_values import QuantizeFiniteValues
+from bnn2fpga.frontend.graph.finn_layers import FinnLayers
 from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.graph.keep_batch import KeepBatch
 from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
@@ -37,6 +38,7 @@ from bnn2fpga.frontend.graph.whole_scales import WholeScales
 
 DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     QuantizeLinearPairs(),
+    FinnLayers(),
     ExtractBiasFromConv(),
     SplitGemm(),
     ConvertSubToAdd(),
@@ -50,8 +52,9 @@ DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     RemoveIdentityReshape(),
     RemoveIdentityTranspose(),
 )
-"""Those that move no rounding: QuantizeLinear as Quant, bias and Gemm split into plain nodes, axes as the
-kernels take them, few values quantized, equal quantizers made one, idle layout nodes removed.
+"""Those that move no rounding: QuantizeLinear as Quant, FINN's layers as ONNX' own, bias and Gemm split into
+plain nodes, axes as the kernels take them, few values quantized, equal quantizers made one, idle layout nodes
+removed.
 
 Scales, batch norm and transposes need no transformation, `lower` evaluates and follows them.
 RemoveIdentityOps is left out: it takes any bias below 1e-5 for 0, but that decides the sign of a sum 0.

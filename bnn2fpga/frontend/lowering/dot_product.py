@@ -16,6 +16,7 @@ from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.layers import ChannelDot, Dot, Windows
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
+from bnn2fpga.frontend.graph.execute import Array
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.grouped import lower_groups, ungrouped
@@ -202,10 +203,17 @@ def _pads(
 
 
 def has_integers(weights: Parameter) -> bool:
-    """Whether they are quantized, or all of one magnitude or 0."""
-    magnitude = np.abs(weights.values)
-    others = magnitude[magnitude > 0]
-    return weights.integers is not None or bool(others.size and others.min() == others.max())
+    """Whether they are quantized, all of one magnitude or 0, or small whole numbers, as FINN's are."""
+    return weights.integers is not None or _unit(weights.values) > 0
+
+
+def _unit(values: Array) -> float:
+    """What the values of unquantized weights are multiples of; 0 where nothing shows it."""
+    magnitude = np.abs(values)
+    largest = float(magnitude.max(initial=0))
+    if np.all((magnitude == 0) | (magnitude == largest)):
+        return largest
+    return float(largest < 1 << MOST_BITS and np.all(values == np.rint(values)))
 
 
 def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArray[np.float64], IntType]:
@@ -216,8 +224,9 @@ def _weights(node: onnx.NodeProto, weights: Parameter) -> tuple[Ints, npt.NDArra
                 f"{node.name}: float weights; quantize them to 1 to {MOST_BITS} bits "
                 "(Brevitas: weight_quant with QuantType.BINARY, or INT and bit_width=4)"
             )
-        scales = np.full(weights.values.shape, np.abs(weights.values).max(), np.float64)
-        integers = np.sign(weights.values).astype(np.int64)
+        unit = _unit(weights.values)
+        scales = np.full(weights.values.shape, unit, np.float64)
+        integers = np.rint(weights.values / unit).astype(np.int64)
     else:
         integers, scales = weights.integers, weights.scales.astype(np.float64)
     kind = _type_of(integers)

@@ -16,8 +16,11 @@ import onnx
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.graph.quantizer import threshold_axis
 from bnn2fpga.frontend.lowering.signal import Pooled, Segment, Signal, channel_order
 
+BY_CHANNEL = frozenset({"BatchNormalization", "MultiThreshold"})
+"""Nodes that look for the channels in an axis of their input."""
 CHUNK = 1 << 22
 """Table entries evaluated at once; bounds the memory of wide accumulators."""
 
@@ -82,7 +85,7 @@ def _run_segment(
     """`values` through elementwise `nodes`; a column a channel becomes one an element if need be."""
     shape, size = segment.index.shape, segment.index.size
     constants = [graph.constants[name] for node in nodes for name in node.input if name in graph.constants]
-    if all(c.size == 1 for c in constants) and all(n.op_type != "BatchNormalization" for n in nodes):
+    if all(c.size == 1 for c in constants) and not any(n.op_type in BY_CHANNEL for n in nodes):
         return graph.run(nodes, {segment.tensor: values})[end].reshape(values.shape)
     found = None if values.shape[1] == size else channel_order(segment.index, values.shape[1])
     if found is not None and _per_channel(graph, len(shape), nodes, found[0]):
@@ -105,6 +108,10 @@ def _per_channel(graph: Graph, rank: int, nodes: Sequence[onnx.NodeProto], axis:
     for node in nodes:
         if node.op_type == "BatchNormalization":
             if axis != 1:
+                return False
+            continue
+        if node.op_type == "MultiThreshold":
+            if len(graph.constants[node.input[1]]) > 1 and threshold_axis(node, rank) != axis:
                 return False
             continue
         for name in node.input:

@@ -26,13 +26,14 @@ from bnn2fpga.driver.operations import (
     Reshape,
     Select,
     Slope,
+    Thresholds,
     Together,
     Transpose,
 )
 from bnn2fpga.driver.program import Step
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
-from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, attribute
+from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, attribute, threshold_axis
 from bnn2fpga.frontend.lowering.host_layers import LAYER_RULES, constant, frame_shape
 
 ARITHMETIC = {
@@ -142,6 +143,14 @@ def _quantize(graph: Graph, node: onnx.NodeProto, place: int) -> tuple[Operation
     return (Quantize(scale, zero, low, high, ROUNDING[mode]),)
 
 
+def _thresholds(graph: Graph, node: onnx.NodeProto, place: int) -> tuple[Operation, ...]:
+    rows, axis = np.sort(constant(graph, node, 1)), threshold_axis(node, len(graph.shape(node.input[0])))
+    scale, bias = (
+        cast(float, attribute(node, name, one)) for name, one in (("out_scale", 1.0), ("out_bias", 0.0))
+    )
+    return (Thresholds(rows, axis, scale, bias),)
+
+
 def _reshape(graph: Graph, node: onnx.NodeProto, place: int) -> tuple[Operation, ...]:
     frame_shape(graph, node.input[0], node)
     return (Reshape(frame_shape(graph, node.output[0], node)),)
@@ -210,6 +219,7 @@ EXACT_RULES: dict[str, Rule] = {
     "Cast": _cast,
     "Clip": _clip,
     "Concat": _concatenate,
+    "MultiThreshold": _thresholds,
     "Relu": _relu,
     "Resize": _moved,
     "Transpose": _transpose,

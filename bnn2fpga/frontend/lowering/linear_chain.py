@@ -68,10 +68,9 @@ def scaled(graph: Graph, signal: Signal) -> Signal:
         or np.any(signal.bias)
     ):
         return signal
-    last = signal.segment.nodes[-1] if signal.segment.nodes else None
-    if last is None:
+    if not any(isinstance(item, Segment) and item.nodes for item in signal.pending):
         return signal
-    values = evaluate(graph, signal, [], last.output[0]).values.astype(np.float64)
+    values = evaluate(graph, signal, [], end_tensor(signal)).values.astype(np.float64)
     reference = int(np.argmax(np.abs(signal.points)))
     factor = values[reference, 0] / signal.points[reference]
     line = np.broadcast_to(np.asarray(signal.points)[:, None] * factor, values.shape)
@@ -79,7 +78,8 @@ def scaled(graph: Graph, signal: Signal) -> Signal:
     rounded = float(np.abs(values / np.where(line == 0, 1, line) - 1).max(initial=0, where=line != 0))
     if factor <= 0 or off or rounded > MOST_ROUNDED:
         return signal
-    segment = Segment(last.output[0], signal.index)
+    last = signal.segment
+    segment = Segment(last.nodes[-1].output[0] if last.nodes else last.tensor, signal.index)
     return replace(signal, scale=np.array([factor]), relative_rounding=rounded, pending=(segment,))
 
 

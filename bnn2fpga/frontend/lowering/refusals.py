@@ -30,10 +30,6 @@ WAYS_OUT = {
         "quantizes to small floating-point numbers, and streams carry integers; quantize to integers of 1 to "
         "16 bits there (Brevitas: Int8ActPerTensorFloat, or any act_quant with QuantType.INT or BINARY)"
     ),
-    "MultiThreshold": (
-        "is a threshold of FINN's streamlined graphs; give the QONNX graph that FINN was given "
-        "(Brevitas: export_qonnx)"
-    ),
     "Resize": "is legal with mode nearest and whole factors; use nn.Upsample(scale_factor=2, mode='nearest')",
     **dict.fromkeys(
         ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm"), _INTEGER_OPERATORS
