@@ -90,15 +90,13 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
 
 
 def tidy(wrapper: ModelWrapper) -> ModelWrapper:
-    """The graph with readable names, static shapes and batch size 1; a ModelError for several inputs."""
+    """The graph with readable names, static shapes and batch size 1; a ModelError for several inputs.
+
+    Inputs that no output depends on are left out, and so are the nodes that read them.
+    """
     graph = wrapper.graph
-    initialized = {tensor.name for tensor in graph.initializer}
-    inputs = [value.name for value in graph.input if value.name not in initialized]
-    if len(inputs) != 1 or not graph.output:
-        raise ModelError(
-            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; legal: one input, and at "
-            "least one output"
-        )
+    _drop_unused(graph)
+    inputs = _only_input(wrapper)
     refuse_hardware(graph)
     _refuse_constant_outputs(graph, inputs[0])
     try:
@@ -123,6 +121,43 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
     if not shape or min(shape) < 1:
         raise ModelError(f"input {inputs[0]} has shape {shape}; export with static shapes")
     return tidied
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Leaves out nodes and inputs that no output depends on, as long as an input stays."""
+    needed = {value.name for value in graph.output}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    used = [value for value in graph.input if value.name in needed]
+    if len(used) == len(graph.input) or not used:
+        return
+    nodes = [node for node in graph.node if needed.intersection(node.output)]
+    for field, kept in ((graph.input, used), (graph.node, nodes)):
+        copies = [type(one).FromString(one.SerializeToString()) for one in kept]
+        del field[:]
+        field.extend(copies)
+
+
+def _only_input(wrapper: ModelWrapper) -> list[str]:
+    """The names of the graph's inputs, which is one; a ModelError names them if there are more."""
+    graph = wrapper.graph
+    initialized = {tensor.name for tensor in graph.initializer}
+    inputs = [value.name for value in graph.input if value.name not in initialized]
+    if not inputs or not graph.output:
+        raise ModelError(
+            f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs; legal: one input, and at "
+            "least one output"
+        )
+    if len(inputs) > 1:
+        named = " and ".join(f"{name} {tuple(wrapper.get_tensor_shape(name) or ())}" for name in inputs)
+        raise ModelError(
+            f"the graph has {len(inputs)} inputs, {named}, and a design takes one stream; join images of one "
+            "size along the channels (torch.cat), quantize them together and slice the channels behind the "
+            "quantizer; a vector joins as planes of that size, and x.amax((2, 3)) takes it back; an input "
+            "that never changes can be a constant (an initializer)"
+        )
+    return inputs
 
 
 def _without_shape(wrapper: ModelWrapper) -> str:
