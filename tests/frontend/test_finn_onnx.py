@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
 from torch import nn
 
 from bnn2fpga.errors import ModelError
@@ -196,3 +198,36 @@ def test_an_annotated_input() -> None:
     raw = load(model)
     frames = np.random.default_rng(0).integers(-8, 8, (FRAMES, 5, 4)).astype(np.float32)
     check_graph(raw, frames, 0)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("window", "stride", "bits", "signed"), [(2, 2, 2, 0), (3, 1, 4, 1), (4, 4, 3, 1)])
+def test_averages_of_finn(layout: str, window: int, stride: int, bits: int, signed: int) -> None:
+    """QuantAvgPool2d drops bits of the sum; a frame at a time by qonnx is the reference."""
+    shape = [1, 4, 5, 3] if layout == "NHWC" else [1, 3, 4, 5]
+    domain, random = "qonnx.custom_op.general", np.random.default_rng(window)
+    nodes = [
+        helper.make_node(
+            "QuantAvgPool2d", ["x"], ["a"], domain=domain, kernel=window, stride=stride, ibits=4, obits=bits,
+            signed=signed, data_layout=layout,
+        ),
+        helper.make_node("Conv", ["a", "w"], ["y"]),
+    ]  # fmt: skip
+    if layout == "NHWC":
+        nodes.insert(1, helper.make_node("Transpose", ["a"], ["b"], perm=[0, 3, 1, 2]))
+        nodes[2].input[0] = "b"
+    value = helper.make_tensor_value_info
+    outputs = [1, 2, (4 - window) // stride + 1, (5 - window) // stride + 1]
+    graph = helper.make_graph(
+        nodes, "graph", [value("x", TensorProto.FLOAT, shape)], [value("y", TensorProto.FLOAT, outputs)]
+    )
+    imports = [helper.make_opsetid("", 13), helper.make_opsetid(domain, 1)]
+    model = ModelWrapper(helper.make_model(graph, opset_imports=imports))
+    model.set_initializer("w", random.integers(-3, 4, (2, 3, 1, 1)).astype(np.float32))
+    model.set_tensor_datatype("x", DataType["INT4" if signed else "UINT4"])
+    design = lower(streamline(load(model))[0])
+    low = -8 if signed else 0
+    frames = random.integers(low, low + 16, (FRAMES, *shape[1:])).astype(np.float32)
+    reference = model.transform(InferShapes())
+    wanted = [execute_onnx(reference, {"x": frame[None]})["y"][0] for frame in frames]
+    np.testing.assert_array_equal(design.run(frames), wanted)

@@ -1,7 +1,10 @@
-"""qonnx' channels-last domain in ONNX' own operators, with transposes, which cost nothing, around each."""
+"""qonnx' channels-last domain, and FINN's pools, in ONNX' own operators and free transposes."""
 
 from __future__ import annotations
 
+from typing import cast
+
+import numpy as np
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
@@ -11,7 +14,8 @@ from bnn2fpga.frontend.graph.rewriting import Replacement
 
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
 POOL = "MaxPoolNHWC"
-"""FINN's own, in qonnx' general domain; it has but these attributes."""
+AVERAGE = "QuantAvgPool2d"
+"""FINN's own, in qonnx' general domain."""
 
 
 class ChannelsFirst(Transformation):  # type: ignore[misc]
@@ -24,6 +28,8 @@ class ChannelsFirst(Transformation):  # type: ignore[misc]
         for node in list(model.graph.node):
             if node.domain == CHANNELS_LAST or node.op_type == POOL:
                 _first(model, node)
+            elif node.op_type == AVERAGE:
+                _average(model, node)
         kept = [one for one in model.model.opset_import if one.domain != CHANNELS_LAST]
         del model.model.opset_import[:]
         model.model.opset_import.extend(kept)
@@ -41,6 +47,31 @@ def _first(model: ModelWrapper, node: NodeProto) -> None:
     result = new.add("MaxPool" if node.op_type == POOL else node.op_type, *inputs, **plain)
     new.nodes[-1].name = node.name
     new.add("Transpose", result, perm=to_last)
+    new.finish()
+
+
+def _average(model: ModelWrapper, node: NodeProto) -> None:
+    """The sum of a window without its last bits: an average, times the taps, rounded down by a quantizer."""
+    window, stride, bits, signed = (
+        cast(int, attribute(node, name, default))
+        for name, default in (("kernel", 1), ("stride", 1), ("obits", 1), ("signed", 0))
+    )
+    taps, last = window * window, attribute(node, "data_layout", b"NCHW") == b"NHWC"
+    largest = ((1 << cast(int, attribute(node, "ibits", 1))) - 1) * taps
+    dropped = max(0, largest.bit_length() - bits)
+    new = Replacement(model, node)
+    tensor = new.add("Transpose", node.input[0], perm=[0, 3, 1, 2]) if last else node.input[0]
+    tensor = new.add("AveragePool", tensor, kernel_shape=[window, window], strides=[stride, stride])
+    new.nodes[-1].name = node.name
+    # the average is rounded, its sum is whole again
+    tensor = new.add("Round", new.add("Mul", tensor, new.constant(np.float32(taps))))
+    tensor = new.add("Mul", tensor, new.constant(np.float32(2.0**-dropped)))
+    parameters = (new.constant(np.float32(value)) for value in (1, 0, bits))
+    tensor = new.add(
+        "Quant", tensor, *parameters, domain=node.domain, signed=signed, narrow=0, rounding_mode="FLOOR"
+    )
+    if last:
+        new.add("Transpose", tensor, perm=[0, 2, 3, 1])
     new.finish()
 
 
