@@ -22,6 +22,8 @@ from bnn2fpga.frontend.graph.declared_input import declare_input
 from bnn2fpga.frontend.graph.entrance import check_graph, check_sizes, read_graph
 from bnn2fpga.frontend.graph.execute import OUTPUTS
 
+RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
 
 def load(model: Any, example_input: Any = None, input_type: str | None = None) -> ModelWrapper:
     """The network as a tidied `ModelWrapper` with readable names, static shapes and batch size 1.
@@ -98,6 +100,7 @@ def tidy(wrapper: ModelWrapper) -> ModelWrapper:
     _drop_unused(graph)
     inputs = _only_input(wrapper)
     refuse_hardware(graph)
+    _refuse_recurrent(graph)
     _refuse_constant_outputs(graph, inputs[0])
     try:
         with warnings.catch_warnings():
@@ -190,6 +193,16 @@ def refuse_hardware(graph: onnx.GraphProto) -> None:
             raise ModelError(
                 f"{node.name or node.output[0]}: {node.op_type} is a hardware layer of FINN, which this "
                 "graph has been through; give the QONNX graph that FINN was given (Brevitas: export_qonnx)"
+            )
+
+
+def _refuse_recurrent(graph: onnx.GraphProto) -> None:
+    """A ModelError for a layer that reads its own results; it also puts the batch behind the time."""
+    for node in graph.node:
+        if node.op_type in RECURRENT:
+            raise ModelError(
+                f"{node.name or node.output[0]}: {node.op_type} is recurrent, and a design is fed forward; "
+                "unroll it into dense layers, or use a 1-D convolution"
             )
 
 

@@ -31,7 +31,8 @@ def lower_elementwise(
             return lower_add(graph, build, node, first, others[0], trunk_bits)
         if node.op_type in GATES:
             return lower_gate(graph, build, node, first, others[0])
-        raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat")
+        way_out = "; quantize the negative of the second one, and add it" if node.op_type == "Sub" else ""
+        raise ModelError(f"{node.name}: {node.op_type} joins two streams; legal: Add, Concat{way_out}")
     shape = graph.shape(node.output[0])
     if shape != first.index.shape:
         if shape[:1] != (1,) or others:

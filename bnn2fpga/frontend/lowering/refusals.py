@@ -10,9 +10,7 @@ _INTEGER_OPERATORS = (
     "is one of onnxruntime's integer operators; export QuantizeLinear and DequantizeLinear pairs instead "
     "(quant_format=QuantFormat.QDQ), which are taken"
 )
-_RECURRENT = (
-    "is recurrent, and a design is fed forward; unroll it into dense layers, or use a 1-D convolution"
-)
+_GRAPHS = "holds a graph of its own, and a design is fed forward; unroll it into layers"
 
 WAYS_OUT = {
     "QuantizeLinear": (
@@ -35,7 +33,7 @@ WAYS_OUT = {
         ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm"), _INTEGER_OPERATORS
     ),
     **dict.fromkeys(("QLinearAdd", "QLinearGlobalAveragePool", "QLinearConcat"), _INTEGER_OPERATORS),
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "Scan", "Loop", "If"), _RECURRENT),
+    **dict.fromkeys(("Scan", "Loop", "If"), _GRAPHS),
     "InstanceNormalization": "depends on the frame's own mean; use BatchNormalization",
     "LayerNormalization": "depends on the frame's own mean; use BatchNormalization",
     "GroupNormalization": "depends on the frame's own mean; use BatchNormalization",
