@@ -138,9 +138,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: body(affine(4), sign(), nn.MaxPool2d(2, 3, ceil_mode=True)),
         ["MaxPool_0: ceil_mode gives (2, 2), the graph says (2, 3)", "use ceil_mode=0"],
     ),
-    "a padded float tensor": (
-        lambda: body(affine(4), nn.ConstantPad2d(1, -1.0), sign(), conv(4, 5)),
-        ["Pad_0: legal is a constant padding of height and width, of a quantized tensor"],
+    "a padded pool of floats": (
+        lambda: body(affine(4), nn.MaxPool2d(2), nn.ConstantPad2d(1, -1.0), sign(), conv(4, 5)),
+        ["Pad_0: legal is one constant padding of height and width, right before a quantizer"],
     ),
     "a border of other values": (
         lambda: body(affine(4), levels(2), nn.ConstantPad2d(1, 0.3), conv(4, 5)),

@@ -140,12 +140,22 @@ class Graph:
                         self._run_custom(node, values)
                     else:
                         feeds = {name: values[name] for name in node.input if name}
+                        if node.op_type == "Concat":
+                            feeds = self._as_many_frames(feeds)
                         names = [name for name in node.output if name]
                         values |= zip(names, self._session(node).run(names, feeds), strict=True)
                 except Exception as error:
                     reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                     raise ModelError(f"{node.name or node.op_type}: cannot be executed: {reason}") from error
         return values
+
+    def _as_many_frames(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """Constants of a batch of 1 repeated for every frame of the others."""
+        frames = max((len(value) for name, value in feeds.items() if name not in self.constants), default=1)
+        return {
+            name: np.repeat(value, frames, 0) if name in self.constants and len(value) == 1 else value
+            for name, value in feeds.items()
+        }
 
     def _run_custom(self, node: onnx.NodeProto, values: dict[str, Array]) -> None:
         """Adds what a node of qonnx computes; some frames at once where it compares with many thresholds."""

@@ -1,24 +1,28 @@
-"""Means and maxima over axes as pools over whole images."""
+"""Means, maxima and sums over axes as pools over whole images, and products with ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.base import Transformation
 
-from bnn2fpga.frontend.graph.rewriting import Replacement, axes_of, moving_tensors, shape_of
+from bnn2fpga.frontend.graph.rewriting import Replacement, axes_of, integer_tensors, moving_tensors, shape_of
 
 POOLS = {"ReduceMean": "AveragePool", "ReduceMax": "MaxPool"}
 
 
 class ReduceSpace(Transformation):  # type: ignore[misc]
-    """ReduceMean, ReduceMax over any axes but the batch, and GlobalMaxPool, as pools of one window."""
+    """ReduceMean, ReduceMax over any axes but the batch, and GlobalMaxPool, as pools of one window.
+
+    ReduceSum as a convolution, or matrix product, with weights of 1, which round nothing.
+    """
 
     def apply(self, model: ModelWrapper) -> tuple[ModelWrapper, bool]:
-        moving = moving_tensors(model)
+        moving, integers = moving_tensors(model), integer_tensors(model)
         for node in list(model.graph.node):
             if node.input and node.input[0] in moving:
                 if node.op_type == "GlobalMaxPool":
@@ -28,6 +32,8 @@ class ReduceSpace(Transformation):  # type: ignore[misc]
                     new.finish()
                 elif node.op_type in POOLS:
                     _reduce(model, node)
+                elif node.op_type == "ReduceSum" and node.input[0] in integers:
+                    _sum(model, node)
         return model, False
 
 
@@ -56,6 +62,28 @@ def _reduce(model: ModelWrapper, node: NodeProto) -> None:
     result = shape_of(model, node.output[0])
     if result != (*image[:2], image[2] // window[0], image[3] // window[1]):
         new.reshape(pooled, result)
+    new.finish()
+
+
+def _sum(model: ModelWrapper, node: NodeProto) -> None:
+    """Over height and width a kernel a channel; else the axes that go are the rows of a matrix product."""
+    shape = shape_of(model, node.input[0])
+    gone = sorted({axis % len(shape) for axis in axes_of(model, node)})
+    if not gone or 0 in gone:
+        return
+    new = Replacement(model, node)
+    if len(shape) > 2 and min(gone) > 1:
+        window = [shape[axis] if axis in gone else 1 for axis in range(2, len(shape))]
+        ones = new.constant(np.ones((shape[1], 1, *window), np.float32))
+        result = new.add("Conv", node.input[0], ones, kernel_shape=window, group=shape[1])
+    else:
+        kept = [axis for axis in range(1, len(shape)) if axis not in gone]
+        tensor = new.add("Transpose", node.input[0], perm=[0, *kept, *gone])
+        taps = prod(shape[axis] for axis in gone)
+        tensor = new.reshape(tensor, (1, prod(shape[axis] for axis in kept), taps))
+        result = new.add("MatMul", tensor, new.constant(np.ones((taps, 1), np.float32)))
+    new.nodes[-1].name = node.name
+    new.reshape(result, shape_of(model, node.output[0]))
     new.finish()
 
 

@@ -7,10 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 from onnx import NodeProto, helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.errors import ModelError
-from bnn2fpga.frontend.graph.quantizer import attribute
+from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, attribute
+
+BEGINNINGS = QUANTIZERS | {"Sign", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+"""What makes integers of floats."""
 
 
 class UnfitError(ModelError):
@@ -96,6 +100,17 @@ def moving_tensors(model: ModelWrapper) -> set[str]:
         if moving & set(node.input):
             moving |= set(node.output)
     return moving
+
+
+def integer_tensors(model: ModelWrapper) -> set[str]:
+    """The tensors behind a quantizer, or what is one, or an annotated input; the others are the host's."""
+    moving, name = moving_tensors(model), model.graph.input[0].name
+    reached = {name} if model.get_tensor_datatype(name) != DataType["FLOAT32"] else set()
+    for node in model.graph.node:
+        begins = node.op_type in BEGINNINGS and moving.intersection(node.input)
+        if begins or reached.intersection(node.input):
+            reached |= set(node.output)
+    return reached
 
 
 def shift_axes(node: NodeProto, by: int) -> None:

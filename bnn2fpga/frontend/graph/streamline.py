@@ -22,12 +22,14 @@ from qonnx.transformation.general import ConvertSubToAdd
 from qonnx.transformation.infer_shapes import InferShapes
 
 from bnn2fpga.errors import TransformError
+from bnn2fpga.frontend.graph.block_moves import BlockMoves
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.finite_values import QuantizeFiniteValues
 from bnn2fpga.frontend.graph.finn_layers import FinnLayers
 from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
 from bnn2fpga.frontend.graph.keep_batch import KeepBatch
 from bnn2fpga.frontend.graph.merge_quantizers import MergeEqualQuantizers
+from bnn2fpga.frontend.graph.padded_averages import PaddedAverages
 from bnn2fpga.frontend.graph.quantize_linear import QuantizeLinearPairs
 from bnn2fpga.frontend.graph.reduce_space import ReduceSpace
 from bnn2fpga.frontend.graph.rewriting import UnfitError
@@ -44,6 +46,8 @@ DEFAULT_TRANSFORMATIONS: tuple[Transformation, ...] = (
     ConvertSubToAdd(),
     KeepBatch(),
     ReduceSpace(),
+    PaddedAverages(),
+    BlockMoves(),
     SplitToSlices(),
     TwoDimensions(),
     WholeScales(),

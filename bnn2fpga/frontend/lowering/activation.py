@@ -22,6 +22,7 @@ from bnn2fpga.frontend.lowering.elementwise_chain import evaluate, levels_to_cha
 from bnn2fpga.frontend.lowering.exact_lines import Limits, exact_lines
 from bnn2fpga.frontend.lowering.signal import Pooled, Segment, Signal, raster_index
 from bnn2fpga.frontend.lowering.threshold_search import is_searched, search_steps
+from bnn2fpga.frontend.lowering.whole_windows import neighbouring_windows
 from bnn2fpga.kernels import implement
 
 STEPPED_BITS = 8
@@ -211,6 +212,20 @@ def _quantized(node: onnx.NodeProto, port: Port, stream: Stream, scale: Array, i
 
 def lower_max_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
     """On bare integers a kernel at once; behind float nodes it waits for the quantizer."""
+    rows = neighbouring_windows(signal, _kernel(node)) if signal.bare else None
+    if rows is not None and rows.channels > 1:
+        port, kernel = build.add(node.name, WindowMax(rows, rows.channels), signal.port)
+        build.say(f"the largest of {rows.channels:,} integers behind one another")
+        index = np.arange(rows.shape[0]).reshape(1, -1, 1, 1)
+        return replace(
+            signal,
+            port=port,
+            stream=kernel.outputs[0],
+            scale=signal.scale[:1],
+            bias=np.ravel(signal.bias)[:1],
+            rounding=np.max(signal.rounding),
+            pending=(Segment(node.output[0], index),),
+        )
     image, order = as_image(node, signal)
     if signal.padding:
         raise ModelError(f"{node.name}: a padded tensor feeds a max pool; pad before a convolution only")
@@ -231,8 +246,12 @@ def lower_max_pool(graph: Graph, build: Builder, node: onnx.NodeProto, signal: S
     return replace(signal, port=port, stream=stream, pending=(segment,))
 
 
+def _kernel(node: onnx.NodeProto) -> tuple[int, int]:
+    return cast(tuple[int, int], tuple(cast(list[int], attribute(node, "kernel_shape", []))))
+
+
 def _read_pool(node: onnx.NodeProto, size: tuple[int, int]) -> Pooled:
-    kernel = cast(tuple[int, int], tuple(cast(list[int], attribute(node, "kernel_shape", []))))
+    kernel = _kernel(node)
     stride, dilation = pair(node, "strides"), pair(node, "dilations")
     pads = list(explicit_pads(node, size, kernel))
     if attribute(node, "ceil_mode", 0):

@@ -14,6 +14,7 @@ from bnn2fpga.design.layers import Dot
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Branch, Builder
+from bnn2fpga.frontend.lowering.crop import lower_crop
 from bnn2fpga.frontend.lowering.grouped import concat
 from bnn2fpga.frontend.lowering.signal import Segment, Signal
 
@@ -31,7 +32,10 @@ def lower_cut(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal
     """
     if not signal.bare or signal.repeats or signal.padding:
         raise ModelError(f"{node.name}: takes channels behind float nodes; put a quantizer in front of it")
-    channels, picked = signal.stream.channels, _picked(node, signal, index)
+    picked = _picked(signal, index)
+    if picked is None:
+        return lower_crop(build, node, signal, index)
+    channels = signal.stream.channels
     pieces = _pieces(graph, node, signal)
     if pieces is not None:
         wanted = _split(build, node, signal, pieces)
@@ -63,16 +67,14 @@ def _some(part: Floats | float, picked: Ints) -> Floats:
     return values[picked] if values.size > 1 else values
 
 
-def _picked(node: onnx.NodeProto, signal: Signal, index: Ints) -> Ints:
-    """The channels of the stream that a tensor with this `index` holds, rising; at every pixel the same."""
+def _picked(signal: Signal, index: Ints) -> Ints | None:
+    """The channels of the stream that a tensor with this `index` holds, rising; at every pixel the same.
+
+    None where it does not hold every pixel.
+    """
     picked = np.unique(index % signal.stream.channels)
     every = np.arange(signal.stream.pixels)[:, None] * signal.stream.channels + picked
-    if not np.array_equal(np.sort(index, axis=None), every.ravel()):
-        raise ModelError(
-            f"{node.name}: takes some positions of an image and not others; legal: the same channels at "
-            "every position; crop the frames before the network instead"
-        )
-    return picked
+    return picked if np.array_equal(np.sort(index, axis=None), every.ravel()) else None
 
 
 def _pieces(graph: Graph, node: onnx.NodeProto, signal: Signal) -> list[int] | None:
@@ -82,8 +84,8 @@ def _pieces(graph: Graph, node: onnx.NodeProto, signal: Signal) -> list[int] | N
         if reader.op_type in CUTS and reader.input[0] == node.input[0]:
             feeds = {node.input[0]: signal.index.astype(np.float32)}
             index = graph.run([reader], feeds)[reader.output[0]].astype(np.int64)
-            picked = _picked(reader, signal, index)
-            if len(picked) != picked[-1] + 1 - picked[0]:
+            picked = _picked(signal, index)
+            if picked is None or len(picked) != picked[-1] + 1 - picked[0]:
                 return None
             taken[picked] = True
             starts |= {int(picked[0]), int(picked[-1]) + 1}

@@ -25,7 +25,10 @@ def lower_concatenation(
     axis = cast(int, attribute(node, "axis", 1))
     signals = [value for value in inputs if isinstance(value, Signal)]
     if len(signals) != len(inputs):
-        raise ModelError(f"{node.name}: concatenates a constant; legal: activations")
+        raise ModelError(
+            f"{node.name}: concatenates a constant; legal: activations; add what the next layer makes of the "
+            "constant behind it, as a bias; zeros come by torch.nn.functional.pad of the channels"
+        )
     copies = all(s.port == signals[0].port and s.bare and not s.repeats for s in signals)
     if copies and only_quantized(graph, node.output[0]):
         return repeated(node, signals[0], np.concatenate([s.index for s in signals], axis))

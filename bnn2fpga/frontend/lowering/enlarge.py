@@ -52,11 +52,14 @@ def lower_conv_transpose(build: Builder, node: onnx.NodeProto, signal: Signal, w
     # the zeros behind the last pixel are there already
     behind = [reach[axis] - own[axis + 2] + added[axis] - (stride[axis] - 1) for axis in (0, 1)]
     pads = (reach[0] - own[0], reach[1] - own[1], behind[0], behind[1])
+    turned = _turned(weights, group)
     if min(pads) < 0:
-        raise ModelError(
-            f"{node.name}: crops more than its kernel of {kernel} adds; legal: pads below the kernel's size, "
-            "and a kernel as large as the stride less output_padding; take an Upsample and a convolution"
-        )
+        # what is cropped meets taps of zero
+        crops = cast(tuple[int, int, int, int], tuple(max(0, -amount) for amount in pads))
+        turned, dilation = _widened(turned, dilation, crops), (1, 1)
+        kernel = cast(tuple[int, int], turned.values.shape[2:])
+        pads = cast(tuple[int, int, int, int], tuple(max(0, amount) for amount in pads))
+        build.say(f"crops {crops} pixels by a kernel of {kernel[0]}x{kernel[1]} with taps of zero")
     bipolar = signal.stream.type.bipolar
     if stride != (1, 1):
         signal, order = _enlarged(build, node, signal, stride, sparse=True)
@@ -65,7 +68,7 @@ def lower_conv_transpose(build: Builder, node: onnx.NodeProto, signal: Signal, w
         signal = replace(signal, pending=(Segment(node.input[0], index),))
     sliding = Sliding(kernel, (1, 1), pads, 0, dilation, group)
     build.say("a convolution of the image with zeros between its pixels")
-    return convolve(build, node, signal, _turned(weights, group), sliding, whole_zeros=bipolar)
+    return convolve(build, node, signal, turned, sliding, whole_zeros=bipolar)
 
 
 def _enlarged(
@@ -81,6 +84,25 @@ def _enlarged(
         f"{node.name}_zeros" if sparse else node.name, Enlarge(image, factors, sparse), signal.port
     )
     return replace(signal, port=port, stream=kernel.outputs[0]), order
+
+
+def _widened(weights: Parameter, dilation: tuple[int, int], crops: tuple[int, int, int, int]) -> Parameter:
+    """The weights without dilation, and with zeros at the top, left, bottom and right of every kernel."""
+    top, left, bottom, right = crops
+
+    def widened(part: Array) -> Array:
+        rows, columns = ((size - 1) * step + 1 for size, step in zip(part.shape[2:], dilation, strict=True))
+        dense = np.zeros((*part.shape[:2], rows, columns), part.dtype)
+        dense[:, :, :: dilation[0], :: dilation[1]] = part
+        return np.pad(dense, ((0, 0), (0, 0), (top, bottom), (left, right)))
+
+    def everywhere(scales: Array) -> Array:
+        shape = widened(scales).shape
+        return np.broadcast_to(scales[:, :, :1, :1], shape)
+
+    integers = None if weights.integers is None else widened(weights.integers)
+    scales = None if weights.scales is None else everywhere(weights.scales)
+    return Parameter(widened(weights.values), integers, scales, weights.type)
 
 
 def _turned(weights: Parameter, groups: int) -> Parameter:

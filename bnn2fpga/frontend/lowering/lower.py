@@ -28,7 +28,7 @@ from bnn2fpga.frontend.lowering.enlarge import UPSAMPLING, lower_conv_transpose,
 from bnn2fpga.frontend.lowering.graph_host import CoreOutput, GraphHost
 from bnn2fpga.frontend.lowering.heads import join_heads
 from bnn2fpga.frontend.lowering.layout import lower_layout
-from bnn2fpga.frontend.lowering.linear_chain import scaled
+from bnn2fpga.frontend.lowering.linear_chain import as_linear, scaled
 from bnn2fpga.frontend.lowering.operators import (
     AVERAGE,
     ELEMENTWISE,
@@ -73,7 +73,8 @@ def lower(
     and so is a top-1; with `exact_sums` the exact integer sum decides there. A sum of branches that have
     no common integer grid is refused; with `trunk_bits` it is rounded to a grid of that many fraction bits
     (see `trunk`), and the host's `rounded` names the nodes. Float layers in front of the first quantizer are
-    refused; with `host_layers` the host computes them. Raises ModelError, naming the node.
+    refused, and nodes at the end that no kernel takes; with `host_layers` the host computes them. Raises
+    ModelError, naming the node.
     """
     return fuse_thresholds(Lowering(Graph(model), exact_sums, trunk_bits, host_layers).design(name))
 
@@ -170,6 +171,11 @@ class Lowering:
                     raise ModelError(
                         f"{start.tensor}: a padded tensor leaves the network; pad before a convolution"
                     )
+                if self.graph.shape(start.tensor) != start.index.shape:
+                    raise ModelError(
+                        f"{output}: an average behind float nodes leaves the network and is read within; put "
+                        "a quantizer in front of the pool or behind it, or allow trunk_bits (--trunk-bits 4)"
+                    )
                 ends[start.tensor] = signal
         return list(ends.values())
 
@@ -188,7 +194,22 @@ class Lowering:
             if node.op_type in LAYERS:
                 self.build.say(f"{node.name}: a float layer in front, on the host")
             return HostTensor()
-        return self._on_signal(node, inputs)
+        try:
+            return self._on_signal(node, inputs)
+        except ModelError as error:
+            signals = tuple(value for value in inputs if isinstance(value, Signal))
+            if not self._may_end_at(node, signals):
+                raise
+            if not self.host_layers:
+                raise ModelError(f"{error}; or let the host compute it (--host-layers)") from error
+            self.build.news()
+            self.build.say(f"{node.name}: no kernel takes it, on the host as the network's end")
+            return Result(signals)
+
+    def _may_end_at(self, node: onnx.NodeProto, signals: tuple[Signal, ...]) -> bool:
+        """Whether the core may end in front of `node`: something is in it, and nothing behind needs it."""
+        plain = not any(s.repeats or s.padding or s.port.node is None for s in signals)
+        return plain and only_host(self.graph, node.output[0])
 
     def _float_values(self, node: onnx.NodeProto, joined: bool) -> ModelError:
         """Why `node` gets float values that depend on the graph's input."""
@@ -251,13 +272,17 @@ class Lowering:
         if node.op_type == "Concat":
             return lower_concatenation(self.graph, self.build, node, inputs, self.trunk_bits)
         if node.op_type in AVERAGE:
+            floats = self.trunk_bits is None and as_linear(self.graph, signal) is None
+            if floats and self._may_end_at(node, (signal,)):
+                self.build.say(f"{node.name}: averages float values at the end, on the host")
+                return Result((signal,))
             return lower_average_pool(self.graph, self.build, node, signal, self.trunk_bits)
         if node.op_type == "MaxPool":
             return lower_max_pool(self.graph, self.build, node, signal)
         if node.op_type in UPSAMPLING:
             return lower_upsampling(self.graph, self.build, node, signal)
         if node.op_type == "Pad":
-            return lower_pad(self.values, node, signal)
+            return lower_pad(self.build, self.values, node, signal)
         if node.op_type == "Gemm":
             raise ModelError(f"{node.name}: is a Gemm; run SplitGemm, which makes it a MatMul and an Add")
         raise refusal(node)
