@@ -36,7 +36,10 @@ TrunkBits = Annotated[
 ]
 HostLayers = Annotated[
     bool,
-    typer.Option("--host-layers", help="Let the host compute float layers in front of the first quantizer."),
+    typer.Option(
+        "--host-layers",
+        help="Let the host compute float layers in front, and at the end what no kernel takes.",
+    ),
 ]
 InputType = Annotated[
     str | None,

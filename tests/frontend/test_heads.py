@@ -172,6 +172,48 @@ def check_driver(pipeline: Pipeline, folder: Path) -> None:
         assert all(len(one) == 0 for one in each(accelerator.logits(frames[:0])))
 
 
+# --- what no kernel takes at the end
+
+
+ENDS: dict[str, Callable[[], nn.Module]] = {
+    "normalized features": lambda: nn.Sequential(
+        conv(4, 3), nn.Flatten(), nn.LayerNorm(36), nn.Linear(36, 3)
+    ),
+    "bilinear": lambda: nn.Sequential(conv(4, 3), nn.Upsample(scale_factor=2, mode="bilinear")),
+    "a product of two": lambda: Product(),
+}
+
+
+class Product(nn.Module):
+    """Two branches multiplied, on 5 x 6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = conv(4, 3, 1), conv(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.left(x) * self.right(x)
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_ends_without_a_kernel(name: str) -> None:
+    """Refused with the way out; which works, at every level up to the design's integers."""
+    make = lambda: nn.Sequential(pixels(), conv(2, 4), affine(4), sign(), ENDS[name]())  # noqa: E731
+    with pytest.raises(ModelError, match=r"or let the host compute it \(--host-layers\)"):
+        _ = pipeline_of(make(), SHAPE, exact_sums=True).lowered
+    pipeline = pipeline_of(make(), SHAPE, exact_sums=True, host_layers=True)
+    assert climbed(pipeline, random_frames(pipeline, FRAMES), "numpy")
+    rules = [rule for region in pipeline.explained.regions for rule in region.rules]
+    assert any("no kernel takes it, on the host as the network's end" in rule for rule in rules)
+
+
+def test_the_middle_stays_refused() -> None:
+    """--host-layers does not take what comes back into the network."""
+    net = nn.Sequential(pixels(), conv(2, 4), nn.InstanceNorm2d(4), sign(), conv(4, 3))
+    with pytest.raises(ModelError, match=r"depends on the frame's own mean; use BatchNormalization$"):
+        _ = pipeline_of(net, SHAPE, host_layers=True).lowered
+
+
 # --- float layers in front
 
 
