@@ -80,3 +80,18 @@ def test_several_inputs_are_named_and_the_way_out_works() -> None:
         load(model)
     assert "3 inputs, x (1, 2, 6, 7) and y (1, 3, 6, 7) and z (1, 5)" in str(error.value)
     check_exact(seeded(Joined, 0), (10, 6, 7), 0)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_are_named(kind: str) -> None:
+    value = helper.make_tensor_value_info
+    node = helper.make_node(kind, ["x", "w", "r"], ["y"], "Memory", hidden_size=2)
+    graph = helper.make_graph(
+        [node], "g", [value("x", TensorProto.FLOAT, [1, 5, 3])], [value("y", TensorProto.FLOAT, None)]
+    )
+    model = ModelWrapper(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[kind]
+    model.set_initializer("w", np.ones((1, gates * 2, 3), np.float32))
+    model.set_initializer("r", np.ones((1, gates * 2, 2), np.float32))
+    with pytest.raises(ModelError, match=f"Memory: {kind} is recurrent, .*; unroll it into dense layers"):
+        load(model)
