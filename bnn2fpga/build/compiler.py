@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.files.project import Project
 from bnn2fpga.files.settings import Settings
 from bnn2fpga.planning.limits import Limits
+from bnn2fpga.simulation.cpp import CppSimulator
 
 if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan
@@ -197,6 +199,14 @@ class Pipeline:
         """The Vitis HLS project of the folded design."""
         project: Project = self.reach("hls")
         return project
+
+    @cached_property
+    def cpp(self) -> CppSimulator:
+        """The generated C++, compiled once; its folder goes with this pipeline."""
+        self._scratch = TemporaryDirectory(prefix="bnn2fpga-")
+        folder = Path(self._scratch.name)
+        self.hls.write(folder)
+        return CppSimulator.compile(self.folded, folder, folder / "testbench")
 
 
 def compile(

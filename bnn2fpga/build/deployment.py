@@ -21,7 +21,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.design.host import HostShare
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.stream import Stream
-from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, load_model
+from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, facts_digest, load_model
 from bnn2fpga.driver.program import Program
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.planning.timing.schedule import frame_cycles, latency
@@ -84,14 +84,18 @@ def deploy(
         "outputs": list(share.outputs) if share.decode is not None else ["integers"],
     }
     np.savez_compressed(folder / ARRAYS_FILE, allow_pickle=False, **arrays)
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     facts = _facts(pipeline, share) | {
         "clock_mhz": built.clock_mhz or design.target.clock_mhz,
         "flow": built.flow,
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "files": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        },
         "bitstream": built.bitstream(pipeline.board),
         "host": host,
     }
+    facts["sha256"] = facts_digest(facts)
     (folder / MODEL_FILE).write_text(json.dumps(facts, indent=1) + "\n")
     _check(design, load_model(folder), frames[:CHECKED_FRAMES])
 

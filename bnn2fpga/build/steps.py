@@ -19,7 +19,7 @@ from bnn2fpga.build.ladder import Ladder, Level
 from bnn2fpga.build.prove import Made, rungs
 from bnn2fpga.build.seeds import Placed
 from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, run_flow
-from bnn2fpga.build.verify import climb, graph_outputs, random_frames
+from bnn2fpga.build.verify import climb, glance, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.files.package_data import package_digest
@@ -215,7 +215,8 @@ class Build:
         _write_json(folder / "transformations.json", design_facts.transformations(applied))
 
     def lower(self, folder: Path) -> None:
-        """The integer design, described."""
+        """The integer design, described; a MismatchError if a few frames differ from the graph's."""
+        _refuse_difference(Ladder(tuple(glance(self.pipeline, cpp=False))))
         _write_json(folder / "design.json", design_facts.describe(self.pipeline.lowered))
 
     def fold(self, folder: Path) -> None:
@@ -227,8 +228,9 @@ class Build:
         _write_json(folder / "board.json", self.pipeline.board.model_dump(exclude={"preset", "sources"}))
 
     def hls(self, folder: Path) -> None:
-        """The Vitis HLS project."""
+        """The Vitis HLS project; a MismatchError if its C++ gives other integers for a few frames."""
         self.pipeline.hls.write(folder)
+        _refuse_difference(Ladder(tuple(glance(self.pipeline, cpp=True))))
 
     def verify(self, folder: Path) -> None:
         """The ladder of levels; a MismatchError if one differs."""

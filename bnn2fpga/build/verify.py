@@ -13,17 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.build.design_facts import operations
 from bnn2fpga.build.ladder import Array, Ladder, Level, compare_integers, compare_labels, compare_outputs
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import BuildError, ConfigError
 from bnn2fpga.planning.timing.schedule import interval
-from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
 
 RTL_CLOCKS = 1_000_000
 """What the RTL level spends unless asked for more frames; seconds."""
 PAUSES = 0.1
 """Share of the clocks in which the RTL's input, or its output, pauses."""
+FEW = 4
+"""Frames that are looked at before a build's verification."""
+FEW_OPERATIONS = 100_000_000
+"""Synapse operations of a frame from which on it is one."""
 SHORT_RUN = 200_000
 """Clocks up to which compiling with optimization takes longer than it saves."""
 
@@ -53,6 +57,18 @@ def climb(
     yield compare_integers("RTL", "numpy", simulated[:count], _run_rtl(pipeline, integers[:count], trace))
 
 
+def glance(pipeline: Pipeline, cpp: bool) -> Iterator[Level]:
+    """The graph's levels, or that of the generated C++, on FEW random frames: what is cheap to find out."""
+    design = pipeline.folded if cpp else pipeline.lowered
+    frames = random_frames(pipeline, 1 if operations(design) > FEW_OPERATIONS else FEW)
+    integers = design.host.encode(frames)
+    simulated = design.simulate(integers).reshape(len(frames), -1)
+    if cpp:
+        yield compare_integers("C++", "numpy", simulated, _run_cpp(pipeline, integers))
+    elif not pipeline.imported:
+        yield from _graph_levels(pipeline, frames, None, integers, simulated)
+
+
 def _graph_levels(
     pipeline: Pipeline, frames: Array, scores: Any, integers: Ints, simulated: Ints
 ) -> Iterator[Level]:
@@ -63,7 +79,7 @@ def _graph_levels(
     """
     from bnn2fpga.frontend.graph_reference import compute_graph, compute_host
 
-    host: Any = pipeline.folded.host
+    host: Any = pipeline.lowered.host
     graphs = [pipeline.loaded, pipeline.streamlined[0]]
     loaded, streamlined = (compute_graph(graph, host, frames) for graph in graphs)
     if scores is not None:
@@ -104,11 +120,7 @@ def _outputs(name: str, reference: str, expected: Sequence[Array], found: Sequen
 def _run_cpp(pipeline: Pipeline, integers: Ints) -> Ints:
     design = pipeline.folded
     shaped = integers.reshape(len(integers), *design.inputs[0].stream.shape)
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        pipeline.hls.write(folder)
-        result = CppSimulator.compile(design, folder, folder / "testbench").run(shaped)
-    return result.outputs[0].reshape(len(integers), -1)
+    return pipeline.cpp.run(shaped).outputs[0].reshape(len(integers), -1)
 
 
 def _run_rtl(pipeline: Pipeline, integers: Ints, trace: Path | None) -> Ints:

@@ -10,7 +10,7 @@ from bnn2fpga.driver.accelerator import Accelerator
 from bnn2fpga.driver.fault import AcceleratorError
 
 MODULES = (
-    *("fault", "operations", "elementary", "layers", "program"),
+    *("fault", "facts", "operations", "elementary", "layers", "program"),
     *("streams", "model", "simulators", "dma", "mover", "board", "accelerator"),
 )
 

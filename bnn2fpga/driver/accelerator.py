@@ -13,7 +13,7 @@ import numpy as np
 
 from .board import PynqBackend
 from .fault import AcceleratorError
-from .model import SIMULATION, Model, load_model
+from .model import SIMULATION, Golden, Model, load_model
 from .simulators import CppBackend, NumpyBackend
 
 if TYPE_CHECKING:
@@ -37,19 +37,21 @@ class Accelerator:
     ) -> None:
         if backend not in BACKENDS:
             raise AcceleratorError(f"backend {backend!r}; legal: {', '.join(BACKENDS)}")
-        if batch < 1 or timeout <= 0:
-            raise AcceleratorError(f"batch={batch}, timeout={timeout}; legal: at least 1, more than 0 s")
+        if type(batch) is not int or batch < 1 or type(timeout) not in (int, float) or not 0 < timeout < 1e9:
+            raise AcceleratorError(
+                f"batch={batch!r}, timeout={timeout!r}; legal: integers from 1, seconds from 0"
+            )
         self._model = load_model(Path(folder))
         self._lock = threading.Lock()
-        chosen = _choose(self._model) if backend == "auto" else backend
-        self._backend: Any = None
-        if chosen == "pynq":
-            self._backend = PynqBackend(self._model, batch, timeout)
-            batch = self._backend.most_frames
-        else:
-            self._backend = CppBackend(self._model) if chosen == "cpp" else NumpyBackend(self._model)
-        self.backend = chosen
+        self.backend = _choose(self._model) if backend == "auto" else backend
         self.batch = batch
+        self._check_host(self._model.golden, 1)
+        self._backend: Any = None
+        if self.backend == "pynq":
+            self._backend = PynqBackend(self._model, batch, timeout)
+            self.batch = self._backend.most_frames
+        else:
+            self._backend = CppBackend(self._model) if self.backend == "cpp" else NumpyBackend(self._model)
 
     @property
     def name(self) -> str:
@@ -100,15 +102,12 @@ class Accelerator:
         An AcceleratorError names the first place that differs, and whether host or core is at fault.
         """
         golden = self._model.golden
-        integers = self._encode(golden.frames)
-        self._same("the host's encoding", golden.inputs, integers)
+        self._check_host(golden, len(golden.frames))
         found = [
             self._core(golden.inputs[at : at + self.batch])[0]
             for at in range(0, len(golden.inputs), self.batch)
         ]
         self._same("the core", golden.outputs, np.concatenate(found))
-        for expected, result in zip(golden.results, self._decode(golden.outputs)):
-            self._same("the host's decoding", expected, result)
         return len(golden.frames)
 
     def benchmark(self, frames: int = 1000) -> dict[str, Any]:
@@ -118,8 +117,8 @@ class Accelerator:
         `planned_fps` is the clock over the planned clocks from frame to frame, of the core or of the memory
         port, whichever is slower. On a simulator the times are the simulator's.
         """
-        if frames < 1:
-            raise AcceleratorError(f"benchmark of {frames} frames; legal: at least 1")
+        if type(frames) is not int or frames < 1:
+            raise AcceleratorError(f"benchmark of {frames!r} frames; legal: integers from 1")
         golden = self._model.golden.frames
         x = golden[np.arange(frames) % len(golden)]
         singles = [self._timed(x[:1]) for _ in range(11)][1:]
@@ -153,7 +152,14 @@ class Accelerator:
         self.close()
 
     def _checked(self, frames: Any) -> NDArray[Any]:
-        x = np.asarray(frames)
+        try:
+            x = np.asarray(frames)
+        except (ValueError, TypeError) as error:
+            raise AcceleratorError(f"{self.name}: frames that are no array: {error}") from error
+        if x.dtype.kind not in "biuf":
+            raise AcceleratorError(f"{self.name}: frames of type {x.dtype}; legal: real numbers")
+        if x.dtype.kind == "f" and np.isnan(x).any():
+            raise AcceleratorError(f"{self.name}: a frame holds values that are no numbers (nan)")
         if x.ndim < 1 or x.shape[1:] != self.frame_shape:
             legal = ", ".join(map(str, ("N", *self.frame_shape)))
             raise AcceleratorError(f"{self.name}: frames of shape {x.shape} do not fit; legal: ({legal})")
@@ -188,12 +194,22 @@ class Accelerator:
         integers, seconds = self._core(self._encode(x))
         return self._decode(integers), seconds
 
+    def _check_host(self, golden: Golden, count: int) -> None:
+        """The host's share on the first `count` golden frames, to the bit."""
+        self._same("the host's encoding", golden.inputs[:count], self._encode(golden.frames[:count]))
+        for expected, result in zip(golden.results, self._decode(golden.outputs[:count])):
+            self._same("the host's decoding", expected[:count], result)
+
     def _timed(self, x: NDArray[Any]) -> Any:
         begin = time.perf_counter()
         _, seconds = self._one_batch(x)
         return seconds, time.perf_counter() - begin
 
     def _same(self, what: str, expected: NDArray[Any], found: NDArray[Any]) -> None:
+        if expected.shape != found.shape:
+            raise AcceleratorError(
+                f"{self.name}: {what} gives {found.shape} instead of {expected.shape}; copy the folder again"
+            )
         differs = np.argwhere(expected != found)
         if len(differs):
             place = tuple(int(index) for index in differs[0])

@@ -10,7 +10,7 @@ import numpy as np
 from .dma import DmaEngine
 from .fault import AcceleratorError
 from .model import Model
-from .mover import MoverEngine
+from .mover import MoverEngine, read_registers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,19 +53,29 @@ class PynqBackend:
 
     def _load(self) -> DmaEngine | MoverEngine:
         """Clock, bitstream, and checks of what a wrong setting would corrupt silently."""
+        bit = str(self._model.path(self._bitstream.file).absolute())
+        try:
+            engine = self._engine_of(bit)
+            self._check_clock()
+            self._check_memory_port()
+        except AcceleratorError:
+            raise
+        # pynq's errors are of every kind
+        except Exception as error:
+            raise AcceleratorError(
+                f"{bit}: pynq cannot load it ({error!r}); copy the folder again, or boot the board again"
+            ) from error
+        return engine
+
+    def _engine_of(self, bit: str) -> DmaEngine | MoverEngine:
         model = self._model
-        bit = str(model.path(self._bitstream.file).absolute())
-        engine: DmaEngine | MoverEngine
         if self._bitstream.transport == "dma":
             # pynq looks for it beside the .bit, and sets the clocks that it names
             model.path(self._bitstream.file.rsplit(".", 1)[0] + ".hwh")
-            engine = DmaEngine(self._pynq, bit)
-        else:
-            self._set_clock()
-            engine = MoverEngine(self._pynq, model, bit)
-        self._check_clock()
-        self._check_memory_port()
-        return engine
+            return DmaEngine(self._pynq, bit)
+        registers = read_registers(model)
+        self._set_clock()
+        return MoverEngine(self._pynq, registers, bit)
 
     def _set_clock(self) -> None:
         self._pynq.Clocks.fclk0_mhz = self._model.clock_mhz
@@ -132,10 +142,12 @@ class PynqBackend:
             seconds = time.perf_counter() - begin
             engine.finish(sink)
             return np.array(sink, subok=False).reshape(len(data), -1), seconds
-        except BaseException:
+        except BaseException as error:
             source = sink = None
             self._stop()
-            raise
+            if isinstance(error, AcceleratorError) or not isinstance(error, Exception):
+                raise
+            raise AcceleratorError(f"{self._model.name}: a transfer failed in pynq ({error!r})") from error
 
     def _wait(self, engine: DmaEngine | MoverEngine, frames: int) -> None:
         begin = time.monotonic()

@@ -7,17 +7,23 @@ differ from these by their rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
 from .elementary import TRANSCENDENT, exponential, logarithm
+from .facts import MOST_ELEMENTS, whole, wholes
 from .operations import Operation, known
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REDUCTIONS = ("mean", "sum", "max", "min")
+WINDOW = (("kernel", 2, 1), ("strides", 2, 1), ("dilations", 2, 1), ("pads", 4, 0), ("places", 2, 1))
+"""Of the numbers of a window: which, how many, and the least."""
+MOST_TAPS = 1 << 20
+"""Elements of a window."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,27 @@ class Window:
     pads: tuple[int, ...]
     places: tuple[int, ...]
 
-    def taps(self, x: NDArray[Any], border: float) -> Iterator[NDArray[Any]]:
-        """Of (C, H, W), each element of the windows in raster order: (C, *places)."""
-        top, left, _, _ = self.pads
-        reach = [
+    def __post_init__(self) -> None:
+        for name, count, low in WINDOW:
+            if len(wholes(getattr(self, name), name, low, MOST_ELEMENTS)) != count:
+                raise ValueError(f"{name} of {getattr(self, name)}; legal: {count} numbers")
+        taps, places = prod(self.kernel), prod(self.places)
+        if taps > MOST_TAPS or places > MOST_ELEMENTS or prod(self._reach) > MOST_ELEMENTS:
+            raise ValueError(f"windows of {taps:,} elements at {places:,} places are too large")
+
+    @property
+    def _reach(self) -> list[int]:
+        """Along each axis, the elements from the first that a window sees to the last."""
+        return [
             (p - 1) * s + (k - 1) * d + 1
             for p, s, k, d in zip(self.places, self.strides, self.kernel, self.dilations)
         ]
-        height, width = max(reach[0], top + x.shape[1]), max(reach[1], left + x.shape[2])
+
+    def taps(self, x: NDArray[Any], border: float) -> Iterator[NDArray[Any]]:
+        """Of (C, H, W), each element of the windows in raster order: (C, *places)."""
+        top, left, _, _ = self.pads
+        rows, columns = self._reach
+        height, width = max(rows, top + x.shape[1]), max(columns, left + x.shape[2])
         padded = np.full((len(x), height, width), border, x.dtype)
         padded[:, top : top + x.shape[1], left : left + x.shape[2]] = x
         for row in range(self.kernel[0]):
@@ -101,6 +120,11 @@ class Convolution(Operation):
     bias: NDArray[Any]
     groups: int
     window: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        groups = whole(self.groups, "groups", 1, len(self.weight))
+        if len(self.weight) % groups or self.weight.shape[2:] != _window(self.window).kernel:
+            raise ValueError(f"weights of shape {self.weight.shape} in {groups} groups, {self.window}")
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         window = _window(self.window)
@@ -134,6 +158,7 @@ class Pool(Operation):
 
     def __post_init__(self) -> None:
         known("function", self.function, ("mean", "max"))
+        _window(self.window)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         window = _window(self.window)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from .facts import text, whole
 from .fault import AcceleratorError
 from .model import Model
 
@@ -13,36 +16,82 @@ REGISTERS_FILE = "registers.json"
 """Offsets, bits and constants of the registers, beside the bitstream."""
 
 
+NEEDED = {
+    *("control", "status", "frames", "source_address", "source_bytes"),
+    *("destination_address", "destination_bytes"),
+}
+"""Registers that are read or written, and the bits of them."""
+NEEDED_BITS = {
+    *("control.start", "control.soft_reset", "status.busy", "status.done"),
+    *("status.read_error", "status.write_error", "status.last_error"),
+}
+
+
+@dataclass(frozen=True)
+class RegisterMap:
+    """Where the registers lie, in bytes from `base`; masks of bits; `constants` are what some must read."""
+
+    base: int
+    span: int
+    offsets: dict[str, int]
+    bits: dict[str, int]
+    stalls: dict[str, int]
+    constants: dict[str, int]
+    alignment: int
+
+    def __post_init__(self) -> None:
+        missing = {*NEEDED, *self.constants} - set(self.offsets) or NEEDED_BITS - set(self.bits)
+        if missing:
+            raise ValueError(f"{', '.join(sorted(missing))} is missing")
+        if self.base % 4096 or any(place % 4 for place in (*self.offsets.values(), *self.stalls.values())):
+            raise ValueError("addresses that are not aligned")
+
+
+def read_registers(model: Model) -> RegisterMap:
+    """What registers.json says; an AcceleratorError if it is not that of a build."""
+    path = model.path(REGISTERS_FILE)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        span = whole(facts["span"], "span", 4, 1 << 16)
+        place = partial(whole, what="offset", low=0, high=span - 4)
+        frame = {name: facts[name]["frame_bytes"] for name in ("input", "output")}
+        return RegisterMap(
+            whole(facts["base_address"], "base_address", 0, 1 << 40),
+            span,
+            {text(one["name"], "name"): place(one["offset"]) for one in facts["registers"]},
+            {
+                f"{one['name']}.{name}": 1 << whole(bit, "bit", 0, 31)
+                for one in facts["registers"]
+                for name, bit in one.get("bits", {}).items()
+            },
+            {f"stalls {one['source']} to {one['target']}": place(one["offset"]) for one in facts["stalls"]},
+            {
+                "id": whole(facts["id"], "id"),
+                "digest": whole(facts["digest"], "digest"),
+                "input_frame_bytes": whole(frame["input"], "frame_bytes", 1),
+                "output_frame_bytes": whole(frame["output"], "frame_bytes", 1),
+            },
+            whole(facts["memory_port"]["alignment"], "alignment", 1, 4096),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = " ".join(repr(error).split())[:300]
+        raise AcceleratorError(f"{path}: not written by bnn2fpga ({said}); copy it again") from error
+
+
 class MoverEngine:
     """The registers at a fixed address, and what they do."""
 
     most_bytes = 1 << 31
 
-    def __init__(self, pynq: Any, model: Model, bit: str) -> None:
-        facts = json.loads(model.path(REGISTERS_FILE).read_text(encoding="utf-8"))
-        self._offsets = {register["name"]: int(register["offset"]) for register in facts["registers"]}
-        self._bits = {
-            f"{register['name']}.{name}": 1 << int(bit)
-            for register in facts["registers"]
-            for name, bit in register.get("bits", {}).items()
-        }
-        self._stalls = {
-            f"stalls {stall['source']} to {stall['target']}": int(stall["offset"])
-            for stall in facts["stalls"]
-        }
-        self._alignment = int(facts["memory_port"]["alignment"])
+    def __init__(self, pynq: Any, registers: RegisterMap, bit: str) -> None:
+        self._offsets, self._bits, self._stalls = registers.offsets, registers.bits, registers.stalls
+        self._alignment = registers.alignment
         pynq.Bitstream(bit).download()
-        self._mmio = pynq.MMIO(int(facts["base_address"]), int(facts["span"]))
-        self._check(facts, bit)
+        self._mmio = pynq.MMIO(registers.base, registers.span)
+        self._check(registers.constants, bit)
 
-    def _check(self, facts: dict[str, Any], bit: str) -> None:
-        expected = {
-            "id": facts["id"],
-            "digest": facts["digest"],
-            "input_frame_bytes": facts["input"]["frame_bytes"],
-            "output_frame_bytes": facts["output"]["frame_bytes"],
-        }
-        for name, value in expected.items():
+    def _check(self, constants: dict[str, int], bit: str) -> None:
+        for name, value in constants.items():
             found = self._read(name)
             if found != value:
                 raise AcceleratorError(

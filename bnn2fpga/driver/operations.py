@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Mapping
 
 import numpy as np
 
+from .facts import MOST_ELEMENTS, whole
 from .fault import AcceleratorError
 
 if TYPE_CHECKING:
@@ -253,6 +254,10 @@ class ToStream(Operation):
     scale: float
     index: NDArray[Any]
 
+    def __post_init__(self) -> None:
+        if not np.array_equal(np.sort(self.index, axis=None), np.arange(self.index.size)):
+            raise ValueError("the places of a frame's elements are no permutation")
+
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         if not np.isfinite(x).all():
             raise AcceleratorError("a frame holds values that are no numbers (nan)")
@@ -324,6 +329,9 @@ class Largest(Operation):
     axis: int
     count: int
     shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        whole(self.count, "count", 1, MOST_ELEMENTS)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         if self.count == 1:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 import numpy as np
 
+from .facts import FIELDS, wholes
+from .fault import AcceleratorError
 from .layers import Affine, Convolution, Curve, MatMul, Pool, Reduce, Softmax
 from .operations import (
     Arithmetic,
@@ -77,8 +79,13 @@ class Program:
     def run(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The results for an array whose first axis is the batch."""
         values = [x]
-        for step in self.steps:
-            values.append(step.operation(*(values[source] for source in step.sources)))
+        for number, step in enumerate(self.steps, 1):
+            try:
+                with np.errstate(all="ignore"):
+                    values.append(step.operation(*(values[source] for source in step.sources)))
+            except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+                kind = type(step.operation).__name__
+                raise AcceleratorError(f"step {number} of the host, {kind}: {error}") from error
         return tuple(values[result] for result in self.results)
 
     def written(self, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -102,12 +109,12 @@ def read_program(facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
     """The inverse of `written`; raises ValueError, KeyError or TypeError for anything else."""
     steps = []
     for entry in facts["steps"]:
-        values: dict[str, Any] = {}
-        for name, value in entry.items():
-            if isinstance(value, dict):
-                value = arrays[value["array"]]
-            values[name] = tuple(value) if isinstance(value, list) else value
+        values = dict(entry)
         kind: Callable[..., Operation] = KINDS[values.pop("operation")]
-        sources = values.pop("sources")
+        sources = wholes(values.pop("sources"), "sources")
+        checks = {field.name: FIELDS[field.type] for field in fields(kind)}  # type: ignore[arg-type, index]
+        for name, value in values.items():
+            given = arrays[value["array"]] if isinstance(value, dict) else value
+            values[name] = checks[name](given, f"{kind.__name__}: {name}")
         steps.append(Step(kind(**values), sources))
-    return Program(tuple(steps), tuple(facts["results"]))
+    return Program(tuple(steps), wholes(facts["results"], "results"))

@@ -30,6 +30,7 @@ class CppBackend:
         sources = model.folder / SIMULATION / "cpp"
         if not sources.is_dir():
             raise AcceleratorError(f"backend cpp: {sources} is missing; copy it from the build")
+        model.check_simulation()
         self._model = model
         self._scratch = TemporaryDirectory()
         self._program = Path(self._scratch.name, "testbench")
@@ -38,19 +39,26 @@ class CppBackend:
         done = _call([*command, "-o", str(self._program)])
         if done.returncode:
             self.close()
-            first = [line for line in done.stderr.splitlines() if "error" in line][:1]
-            raise AcceleratorError(f"backend cpp: g++ failed: {(first or [done.stderr[:300]])[0]}")
+            said = done.stderr.splitlines()
+            first = [line for line in said if "error" in line] or said or [f"exit code {done.returncode}"]
+            raise AcceleratorError(f"backend cpp: g++ failed: {first[0][:300]}")
 
     def run(self, data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
         """Output bytes (N, frame bytes) of input bytes (N, frame bytes), and the seconds that it took."""
         source, sink = Path(self._scratch.name, "in.bin"), Path(self._scratch.name, "out.bin")
-        source.write_bytes(data.tobytes())
-        begin = time.perf_counter()
-        done = _call([str(self._program), str(len(data)), str(source), str(sink)])
-        seconds = time.perf_counter() - begin
-        if done.returncode:
-            raise AcceleratorError(f"backend cpp: {(done.stderr or done.stdout).strip()[:300]}")
-        found = np.fromfile(str(sink), np.uint8)
+        try:
+            source.write_bytes(data.tobytes())
+            begin = time.perf_counter()
+            done = _call([str(self._program), str(len(data)), str(source), str(sink)])
+            seconds = time.perf_counter() - begin
+            found = np.fromfile(str(sink), np.uint8) if not done.returncode else np.zeros(0, np.uint8)
+        except OSError as error:
+            raise AcceleratorError(f"backend cpp: {source.parent}: {error.strerror or error}") from error
+        wanted = len(data) * self._model.sink.frame_bytes
+        if done.returncode or found.size != wanted:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            reason = said[0][:300] if said else f"exit code {done.returncode}, {found.size} of {wanted} bytes"
+            raise AcceleratorError(f"backend cpp: {reason}")
         return found.reshape(len(data), self._model.sink.frame_bytes), seconds
 
     def close(self) -> None:
@@ -77,10 +85,11 @@ class NumpyBackend:
                 "pip install bnn2fpga, or take backend cpp"
             ) from error
         self._model = model
+        model.check_simulation()
         try:
             self._design = rebuild(model.folder / SIMULATION, model.design)
         except Exception as error:
-            raise AcceleratorError(f"backend numpy: {error}") from error
+            raise AcceleratorError(f"backend numpy: {' '.join(str(error).split())}") from error
 
     def run(self, data: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
         """Output bytes (N, frame bytes) of input bytes (N, frame bytes), and the seconds that it took."""

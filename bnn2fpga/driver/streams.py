@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .facts import extents, switch, whole
 from .fault import AcceleratorError
 
 if TYPE_CHECKING:
@@ -29,6 +30,21 @@ class StreamFormat:
     low: int
     high: int
     lanes: int
+
+    def __post_init__(self) -> None:
+        extents(self.shape, "shape")
+        whole(self.bits, "bits", 1, 62)
+        whole(self.lanes, "lanes", 1, self.size)
+        signed, bipolar = switch(self.signed, "signed"), switch(self.bipolar, "bipolar")
+        low, high = (
+            (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1) if signed else (0, (1 << self.bits) - 1)
+        )
+        if bipolar:
+            low, high = -1, 1
+        whole(self.low, "low", low, high)
+        whole(self.high, "high", self.low, high)
+        if self.size % self.lanes or (bipolar and self.bits != 1):
+            raise ValueError(f"{self.size} elements of {self.bits} bits on {self.lanes} lanes")
 
     @property
     def size(self) -> int:

@@ -42,6 +42,15 @@ LOADING = {
 }
 
 
+def change_facts(driver: ModuleType, folder: Path, change: Callable[[Any], Any]) -> None:
+    """Changes model.json, and its digest with it."""
+    facts = json.loads((folder / "model.json").read_text())
+    change(facts)
+    facts.pop("sha256")
+    facts["sha256"] = driver.facts_digest(facts)
+    (folder / "model.json").write_text(json.dumps(facts))
+
+
 @pytest.mark.parametrize(("kind", "fault"), TRANSFER)
 def test_a_transfer_that_fails(
     kind: str, fault: str, board: MakeBoard, driver: ModuleType, deployments: Path, expected: Any
@@ -140,23 +149,37 @@ def test_a_file_that_was_not_copied(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda facts: facts.update(format=1), "format 1, this driver reads 3"),
+        (lambda facts: facts.update(format=1), "format 1, this driver reads 4"),
         (lambda facts: facts.pop("input"), r"not written by bnn2fpga \(KeyError\('input'\)\)"),
         (lambda facts: facts["host"]["encode"]["steps"].append({"operation": "save"}), "not written by"),
         (lambda facts: facts["host"]["encode"].update(results=[99]), "not written by bnn2fpga"),
         (lambda facts: facts["host"]["encode"]["steps"][0].update(sources=[5]), "not written by bnn2fpga"),
         (lambda facts: facts["host"]["encode"]["steps"][0].update(dtype="object"), "not written by bnn2fpga"),
         (lambda facts: facts["files"].update({"model.npz": "0" * 64}), "is not the file that"),
+        (lambda facts: facts["input"].update(bits=0), "bits of 0; legal: integers from 1 to 62"),
+        (lambda facts: facts["input"].update(lanes=5), "on 5 lanes"),
+        (lambda facts: facts["output"].update(low=-(1 << 40)), "low of -1099511627776; legal: "),
+        (lambda facts: facts.update(clock_mhz=-1), "clock_mhz of -1.0"),
+        (lambda facts: facts.update(clock_mhz=float("inf")), "Infinity is no number of JSON"),
+        (lambda facts: facts["host"].update(outputs=["a", "b"]), "2 outputs of another number of results"),
+        (lambda facts: facts["files"].update({"../x": ""}), "legal: a file within the folder"),
     ],
 )
 def test_a_damaged_model_file(
     change: Callable[[Any], None], text: str, driver: ModuleType, copied: Callable[[str], Path]
 ) -> None:
     folder = copied("sim")
-    facts = json.loads((folder / "model.json").read_text())
-    change(facts)
-    (folder / "model.json").write_text(json.dumps(facts))
+    change_facts(driver, folder, change)
     with pytest.raises(driver.AcceleratorError, match=text):
+        driver.Accelerator(folder, "cpp")
+
+
+def test_a_model_file_that_was_changed(driver: ModuleType, copied: Callable[[str], Path]) -> None:
+    folder = copied("sim")
+    facts = json.loads((folder / "model.json").read_text())
+    facts["clock_mhz"] += 1
+    (folder / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(driver.AcceleratorError, match=r"model\.json: was changed after it was written"):
         driver.Accelerator(folder, "cpp")
 
 
@@ -241,6 +264,7 @@ def test_no_simulation_folder(driver: ModuleType, copied: Callable[[str], Path])
 def test_cpp_that_does_not_compile(driver: ModuleType, copied: Callable[[str], Path]) -> None:
     folder = copied("sim")
     (folder / "simulation/cpp/top.cpp").write_text("nonsense\n")
+    change_facts(driver, folder, lambda facts: facts["files"].pop("simulation/cpp/top.cpp"))
     with pytest.raises(driver.AcceleratorError, match=r"g\+\+ failed: .*error"):
         driver.Accelerator(folder, "cpp")
     assert np.load(str(folder / "model.npz")).files

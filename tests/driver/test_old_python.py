@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-COPIED = ("__init__", "conftest", "contract", "fake_pynq", "test_arithmetic", "test_backends", "test_faults")
+COPIED = ("__init__", "conftest", "contract", "fake_pynq")
+COPIED += ("test_arithmetic", "test_backends", "test_faults", "test_tampered")
 
 
 def interpreter(version: str) -> str | None:

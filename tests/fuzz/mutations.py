@@ -91,7 +91,7 @@ def _other_weights(graph: onnx.GraphProto, random: Random) -> None:
         return
     tensor = _chosen(graph.initializer, random)
     array = onnx.numpy_helper.to_array(tensor).copy()
-    if array.size:
+    if array.size and array.dtype.kind in "biuf":
         special = [np.nan, np.inf, 0, -1, 2.0**40] if array.dtype.kind == "f" else [0, -1, 1 << 20]
         array.flat[int(random.integers(array.size))] = _chosen(special, random)
     if random.random() < 0.3 and array.ndim:
@@ -136,7 +136,7 @@ def changed_arrays(content: bytes, random: Random) -> bytes:
     array = arrays[name]
     match random.integers(4):
         case 0:
-            arrays[name] = array.astype(_chosen(["f4", "i8", "u1", "U4", "c8", "?"], random))
+            arrays[name] = np.zeros(array.shape, str(_chosen(["f4", "i8", "u1", "U4", "c8", "?"], random)))
         case 1:
             arrays[name] = array.reshape(-1)[: int(random.integers(array.size + 1))]
         case 2:

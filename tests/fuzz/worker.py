@@ -6,16 +6,22 @@ Arguments: a folder with the files to change, a folder for the changed ones, the
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import sys
 import time
 import traceback
 from pathlib import Path
 
 import numpy as np
+import onnx
+from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.errors import BuildError
+from bnn2fpga.errors import BuildError, ModelError
+from bnn2fpga.frontend.graph import entrance, trial
+from bnn2fpga.frontend.graph.load import tidy
 from tests.fuzz.mutations import changed_arrays, changed_bytes, changed_graph
 
 MEMORY = 6 << 30
@@ -32,10 +38,27 @@ def changed(seeds: Path, number: int) -> tuple[str, bytes]:
     return source.suffix, change(source.read_bytes(), random)
 
 
+def forked_trial(proto: onnx.ModelProto) -> None:
+    """As bnn2fpga's own trial of a graph in a child, with its limits, of a process that need not start."""
+    child = os.fork()
+    if not child:
+        try:
+            resource.setrlimit(resource.RLIMIT_DATA, (trial.MEMORY, trial.MEMORY))
+            signal.alarm(trial.SECONDS)
+            tidy(ModelWrapper(proto))
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise ModelError(f"the graph cannot be tidied: its trial ends with {status}")
+
+
 def main(seeds: Path, folder: Path, first: int, count: int) -> None:
     """Says `begin` with the file's name, then how it ended."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    entrance.try_in_a_child = forked_trial
     for number in range(first, first + count):
         suffix, content = changed(seeds, number)
         path = folder / f"{number}{suffix}"
