@@ -1,9 +1,17 @@
 """Every refusal of bnn2fpga, with the exit code that the command line gives it."""
 
+import re
+
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/\S+\.(?:cc|h|hpp):\d+ |Non-zero status code returned while "
+)
+"""Places in a library's own sources, which are of no use to who reads the line."""
+
 
 def first_line(error: Exception) -> str:
     """Of what a library's error says, or its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return (_NOISE.sub("", said).strip().splitlines() or [type(error).__name__])[0]
 
 
 class BuildError(Exception):

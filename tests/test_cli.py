@@ -294,7 +294,7 @@ def test_verify_writes_waveforms(run: Run, tmp_path: Path) -> None:
     assert "$enddefinitions" in waves and "m_axis0_tvalid" in waves and "\n#100\n" in waves
     code, _, err = run("verify", model, "--trace", "absent/waves.vcd")
     assert code == 2
-    assert "absent/waves.vcd: its folder does not exist" in err
+    assert "absent/waves.vcd: No such file or directory; choose another file" in err
 
 
 def test_simulate_writes_outputs_and_accuracy(run: Run, tmp_path: Path) -> None:

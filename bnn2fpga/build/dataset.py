@@ -16,6 +16,8 @@ from bnn2fpga.files.arrays import read_arrays
 IMAGES = ("images", "x", "test_images", "test_image", "x_test")
 LABELS = ("labels", "y", "test_labels", "test_label", "y_test")
 SCORES = "brevitas_scores"
+MOST_CLASSES = 65_536
+"""That a label may name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,16 @@ def load_dataset(path: Path, shape: Sequence[int], divide: float = 1.0) -> Datas
         raise ConfigError(f"{path}: frames hold {what}; legal: real numbers")
     frames = fit_frames(found, tuple(shape), str(path))
     labels = None if labels is None else _whole(labels, len(frames), path)
+    scores = arrays.get(SCORES)
+    if scores is not None and (scores.dtype.kind not in "iuf" or len(scores) != len(frames)):
+        raise ConfigError(
+            f"{path}: {SCORES} of shape {scores.shape}, {scores.dtype}, for {len(frames)} frames"
+        )
     if divide != 1.0:
-        frames = (frames / divide).astype(np.float32)
-    return Dataset(frames, labels, arrays.get(SCORES))
+        frames = frames / divide
+    if frames.dtype.kind == "f" and frames.size and not np.abs(frames).max() <= np.finfo(np.float32).max:
+        raise ConfigError(f"{path}: frames hold numbers that float32 does not; legal: up to 3.4e+38")
+    return Dataset(frames if divide == 1.0 else frames.astype(np.float32), labels, scores)
 
 
 def _whole(labels: npt.NDArray[Any], frames: int, path: Path) -> npt.NDArray[np.int64]:
@@ -65,6 +74,10 @@ def _whole(labels: npt.NDArray[Any], frames: int, path: Path) -> npt.NDArray[np.
         raise ConfigError(f"{path}: labels of shape {labels.shape} for {frames} frames")
     if labels.dtype.kind not in "iuf" or not np.all(np.isfinite(labels) & (labels == np.floor(labels))):
         raise ConfigError(f"{path}: labels that are no integers ({labels.dtype})")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < MOST_CLASSES):
+        raise ConfigError(
+            f"{path}: labels from {labels.min()} to {labels.max()}; legal: 0 to {MOST_CLASSES - 1}"
+        )
     return labels.astype(np.int64)
 
 
@@ -79,6 +92,16 @@ def fit_frames(frames: npt.NDArray[Any], shape: tuple[int, ...], where: str) -> 
         return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
     wanted = ", ".join(map(str, shape))
     raise ConfigError(f"{where}: frames of shape {frames.shape} do not fit the network; legal: (N, {wanted})")
+
+
+def correct_labels(outputs: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]) -> int:
+    """How many frames have the label (N,) that a network's outputs name; a ConfigError for other classes."""
+    classes = outputs.size // max(1, len(outputs))
+    if classes > 1 and len(labels) and labels.max() >= classes:
+        raise ConfigError(
+            f"label {labels.max()} of the data; legal: 0 to {classes - 1}, as the network has outputs"
+        )
+    return int((predicted_labels(outputs) == labels).sum())
 
 
 def predicted_labels(outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:

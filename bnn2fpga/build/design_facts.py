@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bnn2fpga.build.dataset import Dataset, predicted_labels
+from bnn2fpga.build.dataset import Dataset, correct_labels
 from bnn2fpga.build.step_runner import STAMP
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.kernel import Kernel
@@ -129,11 +129,11 @@ def accuracy(design: Design, data: Dataset, graph: npt.NDArray[Any] | None = Non
     """
     if data.labels is None or len(design.host.share().outputs) > 1:
         return None
-    found = {"integer design": int((predicted_labels(design.run(data.frames)) == data.labels).sum())}
+    found = {"integer design": correct_labels(design.run(data.frames), data.labels)}
     if data.scores is not None:
-        found["Brevitas"] = int((predicted_labels(data.scores) == data.labels).sum())
+        found["Brevitas"] = correct_labels(data.scores, data.labels)
     if graph is not None:
-        found["before rounding"] = int((predicted_labels(graph) == data.labels).sum())
+        found["before rounding"] = correct_labels(graph, data.labels)
     return {"frames": len(data.labels), "correct": found}
 
 

@@ -84,6 +84,11 @@ def _graph_levels(
     loaded, streamlined = (compute_graph(graph, host, frames) for graph in graphs)
     if scores is not None:
         given = scores if isinstance(scores, tuple) else (scores,)
+        if [one.size for one in given] != [own.size for own in loaded.outputs]:
+            shapes = ", ".join(str(own.shape) for own in loaded.outputs)
+            raise ConfigError(
+                f"scores of shape {', '.join(str(one.shape) for one in given)}; legal: {shapes}"
+            )
         shaped = [one.reshape(own.shape) for one, own in zip(given, loaded.outputs, strict=True)]
         yield from _outputs("QONNX", "Brevitas", shaped, loaded.outputs)
     if host.rounds_before:

@@ -84,5 +84,7 @@ def _prepare_streams() -> None:
 
 
 def _give_up(text: str, exit_code: int) -> NoReturn:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    # a name from a file may hold what a terminal obeys
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    print(f"error: {shown}", file=sys.stderr)
     sys.exit(exit_code)

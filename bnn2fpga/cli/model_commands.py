@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from bnn2fpga.build.compiler import Flow, Options, Pipeline
-from bnn2fpga.build.dataset import load_dataset, predicted_labels
+from bnn2fpga.build.dataset import correct_labels, load_dataset, predicted_labels
 from bnn2fpga.build.design_facts import planned
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.cli.explanation import explanation
@@ -36,7 +36,7 @@ from bnn2fpga.cli.progress import ExploreProgress
 from bnn2fpga.cli.tables import fifo_table, kernel_table, level_line, share_bars, speed, stacked
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
-from bnn2fpga.files.writing import write_whole
+from bnn2fpga.files.writing import check_writable, write_whole
 from bnn2fpga.planning.estimate import estimate as estimate_design
 from bnn2fpga.planning.exploration.explore import POINTS, Space
 from bnn2fpga.planning.exploration.explore import explore as explore_design
@@ -100,8 +100,8 @@ def verify(
     input_type: InputType = None,
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
-    if trace is not None and not trace.absolute().parent.is_dir():
-        raise ConfigError(f"{trace}: its folder does not exist; make it, or choose another file")
+    if trace is not None:
+        check_writable(trace)
     options = Options(
         board=board,
         fps=fps,
@@ -272,5 +272,5 @@ def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | N
 
 
 def _accuracy(outputs: Any, labels: Any) -> str:
-    right = int((predicted_labels(outputs) == labels).sum())
+    right = correct_labels(outputs, labels)
     return f"{100 * right / len(labels):.2f} % ({right:,} of {len(labels):,})"

@@ -27,6 +27,8 @@ def read_arrays(path: Path, error: type[BuildError] = ConfigError) -> dict[str, 
     memory is taken.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise IsADirectoryError(None, "not a file")
         if not is_zipfile(path):
             with path.open("rb") as file:
                 return {"": _array(file, path.stat().st_size)}

@@ -31,6 +31,8 @@ IDX = {
 CIFAR10 = ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"], b"labels")
 CIFAR100 = (["train"], ["test"], b"fine_labels")
 CIFAR_SHAPE = (3, 32, 32)
+MOST_AXES = 4
+"""Of an array of images or labels."""
 MOST_CLASSES = 65_536
 """Of a network's last layer."""
 
@@ -84,7 +86,7 @@ def load_images(path: Path) -> ImageData:
 
 def _checked(images: dict[str, Pixels], labels: dict[str, npt.NDArray[Any]], where: Path) -> ImageData:
     for part in ("train", "test"):
-        if images[part].ndim != 4 or images[part].dtype != np.uint8 or not len(images[part]):
+        if images[part].ndim != 4 or images[part].dtype != np.uint8 or not images[part].size:
             raise ConfigError(
                 f"{where}: {part} images of shape {images[part].shape} and type {images[part].dtype}; "
                 "legal: uint8 (N, H, W) or (N, H, W, C)"
@@ -119,7 +121,7 @@ def _load_npz(path: Path) -> ImageData:
         else:
             pixels = _array(arrays, f"{part}_image", path)
             pixels = pixels[..., None] if pixels.ndim == 3 else pixels
-            images[part] = np.ascontiguousarray(np.moveaxis(pixels, -1, 1))
+            images[part] = np.ascontiguousarray(np.moveaxis(pixels, -1, 1)) if pixels.ndim == 4 else pixels
     return _checked(images, labels, path)
 
 
@@ -133,6 +135,15 @@ def _decoded(stream: Pixels, ends: npt.NDArray[Any], path: Path) -> Pixels:
     """JPEG files end to end as images (N, C, H, W)."""
     from PIL import Image
 
+    if (
+        stream.dtype != np.uint8
+        or stream.ndim != 1
+        or ends.dtype.kind not in "iu"
+        or ends.shape != (ends.size,)
+    ):
+        raise ConfigError(
+            f"{path}: JPEG images of type {stream.dtype} that end at {ends.dtype}; legal: uint8, integers"
+        )
     data, starts = stream.tobytes(), [0, *ends[:-1].tolist()]
     try:
         images = [
@@ -164,6 +175,8 @@ def _idx(path: Path) -> Pixels:
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise ConfigError(f"{path}: not an IDX file of bytes")
     rank = data[3]
+    if not 1 <= rank <= MOST_AXES:
+        raise ConfigError(f"{path}: {rank} axes; legal: 1 to {MOST_AXES}")
     header = 4 + 4 * rank
     shape = struct.unpack(f">{rank}I", data[4:header]) if len(data) >= header else (0,)
     if len(data) - header != prod(shape):

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60
-"""For one file."""
+SECONDS = 600
+"""For one file on a busy machine; of the processor it gets less, see `worker`."""
+FILES = 200
+"""Of one child; libraries do not give all of their memory back."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def campaign(seeds: Path, folder: Path, first: int, count: int) -> Iterator[Verd
     """The verdicts on files `first` and on; files with a fault stay in `folder`."""
     number = first
     while number < first + count:
-        for verdict in _child(seeds, folder, number, first + count - number):
+        for verdict in _child(seeds, folder, number, min(first + count - number, FILES)):
             number += 1
             yield verdict
 

@@ -93,7 +93,7 @@ def _other_weights(graph: onnx.GraphProto, random: Random) -> None:
     array = onnx.numpy_helper.to_array(tensor).copy()
     if array.size and array.dtype.kind in "biuf":
         special = [np.nan, np.inf, 0, -1, 2.0**40] if array.dtype.kind == "f" else [0, -1, 1 << 20]
-        array.flat[int(random.integers(array.size))] = _chosen(special, random)
+        array.flat[int(random.integers(array.size))] = np.array(_chosen(special, random)).astype(array.dtype)
     if random.random() < 0.3 and array.ndim:
         array = array.reshape(-1)
     tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sys
 import time
 import traceback
@@ -24,17 +23,19 @@ from bnn2fpga.frontend.graph import entrance, trial
 from bnn2fpga.frontend.graph.load import tidy
 from tests.fuzz.mutations import changed_arrays, changed_bytes, changed_graph
 
+SECONDS = 60
+"""Of the processor, for one file."""
 MEMORY = 6 << 30
 """Bytes of data, those of the libraries included."""
 
 
 def changed(seeds: Path, number: int) -> tuple[str, bytes]:
-    """File `number`: the ending of its name, and its content."""
+    """File `number`: the ending of its name, and its content; two of seven are changed in structure."""
     random = np.random.default_rng(number)
     files = sorted(seeds.iterdir())
     source = files[int(random.integers(len(files)))]
     structural = changed_graph if source.suffix == ".onnx" else changed_arrays
-    change = structural if number % 2 else changed_bytes
+    change = structural if number % 7 < 2 else changed_bytes
     return source.suffix, change(source.read_bytes(), random)
 
 
@@ -44,7 +45,7 @@ def forked_trial(proto: onnx.ModelProto) -> None:
     if not child:
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (trial.MEMORY, trial.MEMORY))
-            signal.alarm(trial.SECONDS)
+            resource.setrlimit(resource.RLIMIT_CPU, (trial.SECONDS, resource.RLIM_INFINITY))
             tidy(ModelWrapper(proto))
         except BaseException:
             os._exit(1)
@@ -65,6 +66,8 @@ def main(seeds: Path, folder: Path, first: int, count: int) -> None:
         path.write_bytes(content)
         print(json.dumps({"begin": path.name}), flush=True)
         start, fault = time.monotonic(), ""
+        limit = int(time.process_time()) + SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         try:
             assert Pipeline(path, Options()).lowered
             ended = "built"

@@ -12,7 +12,8 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from bnn2fpga.errors import ModelError, first_line
 from bnn2fpga.frontend.graph.trial import try_in_a_child
@@ -20,6 +21,10 @@ from bnn2fpga.frontend.graph.trial import try_in_a_child
 MOST_NODES = 20_000
 MOST_ELEMENTS = 1 << 26
 """Of one tensor."""
+MOST_VALUES = 1 << 30
+"""Of all tensors of a frame together."""
+MOST_PRODUCTS = 1 << 35
+"""Of all layers of a frame together: eight times ResNet-50's; a build executes some dozen frames."""
 MOST_DEPTH = 8
 """Graphs within nodes of graphs."""
 MOST_BITS = 64
@@ -30,6 +35,8 @@ LARGEST = 1 << 31
 DOMAINS = re.compile(r"|ai\.onnx(\.ml)?|onnx\.brevitas|qonnx\.custom_op\.\w+|finn\.custom_op\.[\w.]+")
 """Those of onnx itself, and of packages that are installed with this one."""
 ANNOTATED = re.compile(r"U?INT(\d+)|BINARY|BIPOLAR|TERNARY|FLOAT\d+|FIXED<\d+,\d+>")
+FREE_TEXTS = ("doc_string", "producer_name", "producer_version", "key", "value")
+"""Texts of a graph that nothing is named after."""
 POSITIVE = ("strides", "dilations", "kernel_shape", "group")
 """Attributes that onnx divides by."""
 _HARMLESS = """
@@ -45,6 +52,8 @@ HARMLESS = frozenset(_HARMLESS.split())
 
 def read_graph(path: Path) -> onnx.ModelProto:
     """The graph in a file, as it is. Raises ModelError."""
+    if path.exists() and not path.is_file():
+        raise ModelError(f"{path}: not a file; give a .onnx file")
     try:
         size = path.stat().st_size
         proto = onnx.load(str(path)) if size < LARGEST else None
@@ -63,6 +72,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 def check_graph(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with its functions in place, without declared shapes; a ModelError for what is not legal."""
+    _check_texts(proto)
     _check_functions(proto)
     nodes = list(_nodes(proto.graph))
     if len(nodes) > MOST_NODES:
@@ -81,6 +91,24 @@ def check_graph(proto: onnx.ModelProto) -> onnx.ModelProto:
     elif harmless:
         try_in_a_child(proto)
     return proto
+
+
+def _check_texts(message: Message) -> None:
+    """A ModelError for a text that is no UTF-8, or for a name that no line can show."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in value if _repeated(field) else [value]:
+                _check_texts(inner)
+        elif field.type == field.TYPE_STRING and field.name not in FREE_TEXTS:
+            for text in value if _repeated(field) else [value]:
+                if not isinstance(text, str) or not text.isprintable():
+                    raise ModelError(
+                        f"a {field.name} in the graph is {text[:40]!r}; legal: printable characters in UTF-8"
+                    )
+
+
+def _repeated(field: FieldDescriptor) -> bool:
+    return bool(field.label == field.LABEL_REPEATED)
 
 
 def _nodes(graph: onnx.GraphProto, depth: int = 0) -> Iterator[onnx.NodeProto]:
@@ -178,7 +206,7 @@ def _inferred(proto: onnx.ModelProto) -> onnx.GraphProto | None:
     for domain in {node.domain for node in whole.graph.node} - imported - {"ai.onnx"}:
         whole.opset_import.append(onnx.helper.make_opsetid(domain, 1 if domain else 13))
     try:
-        return onnx.shape_inference.infer_shapes(whole).graph
+        return onnx.shape_inference.infer_shapes(whole, strict_mode=True).graph
     except Exception:
         return None
 
@@ -192,3 +220,38 @@ def check_sizes(graph: onnx.GraphProto) -> None:
             node = makers.get(value.name)
             what = f"{node.name or node.op_type}: its output" if node else f"input {value.name}: it"
             raise ModelError(f"{what} would hold {size:.1e} values; legal: up to {MOST_ELEMENTS:.1e}")
+    _check_work(graph)
+
+
+def _check_work(graph: onnx.GraphProto) -> None:
+    """A ModelError where a frame takes more work than can be done before a build begins."""
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shapes[value.name] = [max(dim.dim_value, 1) for dim in value.type.tensor_type.shape.dim]
+    values = sum(prod(shapes.get(name, [])) for node in graph.node for name in node.output)
+    products = [(_products(node, shapes), node) for node in graph.node]
+    total = sum(count for count, _ in products)
+    if values > MOST_VALUES:
+        raise ModelError(
+            f"the graph's tensors would hold {values:.1e} values; legal: up to {MOST_VALUES:.1e}"
+        )
+    if total > MOST_PRODUCTS:
+        most, node = max(products, key=lambda one: one[0])
+        raise ModelError(
+            f"a frame takes {total:.1e} products, {most:.1e} of them in {node.name or node.op_type}; "
+            f"legal: up to {MOST_PRODUCTS:.1e}"
+        )
+
+
+def _products(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
+    """Products, or elements of windows, of a node; 0 where there are about as many as results."""
+    source, weight = (shapes.get(name, []) for name in (*node.input[:2], "", "")[:2])
+    target = prod(shapes.get(node.output[0], [])) if node.output else 0
+    if node.op_type == "Conv":
+        return target * prod(weight[1:])
+    if node.op_type == "ConvTranspose":
+        return prod(source) * prod(weight[1:])
+    if node.op_type in ("MatMul", "Gemm"):
+        return target * (source[-1] if source else 0)
+    kernel = [attribute.ints for attribute in node.attribute if attribute.name == "kernel_shape"]
+    return target * prod(kernel[0]) if kernel else 0

@@ -21,10 +21,12 @@ from qonnx.core.execute_custom_node import execute_custom_node
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import is_custom_op
 
-from bnn2fpga.errors import ModelError
+from bnn2fpga.errors import ModelError, first_line
 
 Array = npt.NDArray[Any]
 
+SPATIAL = ("Conv", "ConvTranspose", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool")
+"""Operators on which onnxruntime ends the process where an input has no axes."""
 OUTPUTS = "bnn2fpga_outputs"
 """Where a tidied model keeps the names that its outputs had."""
 
@@ -118,7 +120,12 @@ class Graph:
             if node.op_type == "Reshape" and node.input[1] in constants:
                 target = constants[node.input[1]].copy()
                 source = self.model.get_tensor_shape(node.input[0])
-                if target.size and target[0] == 1 and (source is None or source[:1] == [1]):
+                if (
+                    target.ndim == 1
+                    and target.size
+                    and target[0] == 1
+                    and (source is None or source[:1] == [1])
+                ):
                     target[0] = 0
                 constants[node.input[1]] = target
         return constants
@@ -142,11 +149,15 @@ class Graph:
                         feeds = {name: values[name] for name in node.input if name}
                         if node.op_type == "Concat":
                             feeds = self._as_many_frames(feeds)
+                        if node.op_type in SPATIAL and min(one.ndim for one in feeds.values()) < 1:
+                            raise ValueError("it takes images (N, C, …), but an input is a single number")
                         names = [name for name in node.output if name]
                         values |= zip(names, self._session(node).run(names, feeds), strict=True)
                 except Exception as error:
-                    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-                    raise ModelError(f"{node.name or node.op_type}: cannot be executed: {reason}") from error
+                    raise ModelError(
+                        f"{node.name or node.op_type}: cannot be executed: {first_line(error)}; correct the "
+                        "node in the model, or export the model again"
+                    ) from error
         return values
 
     def _as_many_frames(self, feeds: dict[str, Array]) -> dict[str, Array]:

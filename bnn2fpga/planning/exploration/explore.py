@@ -30,6 +30,7 @@ from bnn2fpga.planning.timing.schedule import interval
 
 POINTS = 16
 """Frame rates tried for each board and clock."""
+MOST_POINTS = 10_000
 _RESULT: TypeAdapter[Result] = TypeAdapter(Point | Refused)
 
 
@@ -54,7 +55,9 @@ class Space:
         fps: Iterable[float] = (),
         points: int = POINTS,
     ) -> Space:
-        """Boards by name or file; ConfigError for one that is unknown, or two of one name."""
+        """Boards by name or file; ConfigError for an unknown one, two of one name, too many points."""
+        if not 1 <= points <= MOST_POINTS:
+            raise ConfigError(f"points={points:,}; legal: 1 to {MOST_POINTS:,}")
         loaded = tuple(dict.fromkeys(map(load_board, boards)))
         names = [board.name for board in loaded]
         if len(set(names)) < len(names):

@@ -17,6 +17,7 @@ from bnn2fpga.planning.timing.fifo_depths import size_fifos
 from bnn2fpga.planning.timing.schedule import frame_cycles
 from bnn2fpga.planning.usage import fifo_resources, resources
 
+MOST_FPS = 1e12
 TRIES = 4
 """Programs solved for one pace, each with less room than the one before."""
 
@@ -54,8 +55,8 @@ def plan(
     flip-flops. No beat is wider than they say, where a kernel has a folding that is narrower.
     Raises FoldingError naming what is in the way and what is reachable.
     """
-    if fps is not None and not 0 < fps < float("inf"):
-        raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0")
+    if fps is not None and not 0 < fps < MOST_FPS:
+        raise FoldingError(f"fps={fps:g} is not a frame rate; legal: above 0, below {MOST_FPS:g}")
     allowed = limits or Limits.of(board)
     search = _Search(
         replace(design, target=Target(board.name, board.part, clock_mhz)),
