@@ -13,7 +13,7 @@ from bnn2fpga import driver, training
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.dataset import fit_frames, load_dataset
 from bnn2fpga.build.ladder import Difference, compare_integers, compare_outputs
-from bnn2fpga.errors import ConfigError
+from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.frontend import load
 from tests.models import SHAPE, float_onnx, random_data, small_net, small_onnx
 
@@ -173,6 +173,27 @@ def test_run_build_is_the_build_command(tmp_path: Path) -> None:
     assert list(folders) == ["load", "streamline", "lower", "fold", "hls"]
     assert (folders["hls"] / "top.cpp").exists() and steps[-1].state == "done"
     assert bnn2fpga.draw(bnn2fpga.compile(config.model)).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"), [("lower", "numpy differs from streamlined"), ("hls", r"C\+\+ differs from numpy")]
+)
+def test_a_step_that_is_wrong_is_not_done(
+    stage: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it takes another network's weights; a few frames tell."""
+    (tmp_path / "other").mkdir()
+    other = Pipeline(small_onnx(tmp_path / "other", seed=1), Options())
+    if stage == "lower":
+        lowered = other.lowered
+        monkeypatch.setattr("bnn2fpga.frontend.lower", lambda *arguments: lowered)
+    else:
+        project = other.hls
+        monkeypatch.setattr("bnn2fpga.build.compiler.hls_project", lambda *arguments: project)
+    config = bnn2fpga.BuildConfig(model=small_onnx(tmp_path))
+    with pytest.raises(MismatchError, match=message):
+        bnn2fpga.run_build(config, tmp_path / "out", to=stage)
+    assert not list((tmp_path / "out").glob(f"*-{stage}"))
 
 
 def test_a_parameter_file_has_no_graph_at_any_stage(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def load_dataset(path: Path, shape: Sequence[int], divide: float = 1.0) -> Datas
             f"{path}: {SCORES} of shape {scores.shape}, {scores.dtype}, for {len(frames)} frames"
         )
     if divide != 1.0:
-        frames = frames / divide
+        with np.errstate(over="ignore"):
+            frames = frames / divide
     if frames.dtype.kind == "f" and frames.size and not np.abs(frames).max() <= np.finfo(np.float32).max:
         raise ConfigError(f"{path}: frames hold numbers that float32 does not; legal: up to 3.4e+38")
     return Dataset(frames if divide == 1.0 else frames.astype(np.float32), labels, scores)

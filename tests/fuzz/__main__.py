@@ -1,6 +1,6 @@
 """python -m tests.fuzz --minutes 30 -o faults [SEEDS]: changes files of a folder until the time is over.
 
-Without a folder the files are those of `make_seeds`.
+Without a folder the files are those of `make_seeds`; with `graphs` for SEEDS, random networks are compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.fuzz.campaign import campaign
 def main() -> int:
     """Prints every fault as it is found; 1 if there was one."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("seeds", type=Path, nargs="?", help="A folder of .onnx and .npz models.")
+    parser.add_argument("seeds", nargs="?", help="A folder of .onnx and .npz models, or `graphs`.")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--first", type=int, default=0, help="Number of the first change.")
     parser.add_argument("--count", type=int, default=1 << 40)

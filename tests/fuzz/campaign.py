@@ -20,7 +20,7 @@ FILES = 200
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one file: built, refused, failed (a traceback), crashed or hung."""
+    """Of one file: built, equal, refused, failed (a traceback), crashed or hung, with the `fault`."""
 
     name: str
     ended: str
@@ -29,10 +29,10 @@ class Verdict:
     @property
     def ok(self) -> bool:
         """A network, or one line."""
-        return self.ended in ("built", "refused") and not self.fault
+        return not self.fault
 
 
-def campaign(seeds: Path, folder: Path, first: int, count: int) -> Iterator[Verdict]:
+def campaign(seeds: Path | str, folder: Path, first: int, count: int) -> Iterator[Verdict]:
     """The verdicts on files `first` and on; files with a fault stay in `folder`."""
     number = first
     while number < first + count:
@@ -41,11 +41,11 @@ def campaign(seeds: Path, folder: Path, first: int, count: int) -> Iterator[Verd
             yield verdict
 
 
-def _child(seeds: Path, folder: Path, first: int, count: int) -> Iterator[Verdict]:
+def _child(seeds: Path | str, folder: Path, first: int, count: int) -> Iterator[Verdict]:
     """Until the child ends, by itself or not; of the last file then, why."""
     command = [sys.executable, "-m", "tests.fuzz.worker", str(seeds), str(folder), str(first), str(count)]
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as child,
         selectors.DefaultSelector() as ready,
     ):
         assert child.stdout
@@ -56,7 +56,7 @@ def _child(seeds: Path, folder: Path, first: int, count: int) -> Iterator[Verdic
                 child.kill()
                 yield Verdict(name, "hung", f"no answer in {SECONDS} s")
                 return
-            line = child.stdout.readline()
+            line = child.stdout.readline()  # unbuffered: what is read ahead would never be ready again
             if not line:
                 break
             facts = json.loads(line)

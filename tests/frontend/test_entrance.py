@@ -1,0 +1,106 @@
+"""Graphs that harm libraries, or take too much: one line before anything is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from qonnx.core.modelwrapper import ModelWrapper
+
+from bnn2fpga.errors import ModelError, first_line
+from bnn2fpga.frontend.graph.entrance import read_graph
+from bnn2fpga.frontend.graph.execute import Graph
+from bnn2fpga.frontend.graph.load import load
+
+QONNX = "qonnx.custom_op.general"
+
+
+def network(size: int = 8, outputs: int = 4, kernel: int = 3, **attributes: Any) -> onnx.ModelProto:
+    """A quantizer of the input and a binary convolution."""
+    weight = np.ones((outputs, 3, kernel, kernel), np.float32)
+    constants = {"w": weight, "s": np.float32(1), "z": np.float32(0), "b": np.float32(4)}
+    nodes = [
+        helper.make_node("Quant", ["x", "s", "z", "b"], ["q"], "quant", domain=QONNX, signed=0, narrow=0),
+        helper.make_node("BipolarQuant", ["w", "s"], ["v"], "weights", domain=QONNX),
+        helper.make_node("Conv", ["q", "v"], ["y"], "conv", **attributes),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, size, size])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 14), helper.make_opsetid(QONNX, 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_a_network_passes() -> None:
+    assert len(load(ModelWrapper(network())).graph.node) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("output", lambda node: node.output),
+        ("input", lambda node: node.input),
+    ],
+)
+def test_a_name_that_no_line_can_show(name: str, place: Callable[[Any], Any]) -> None:
+    model = network()
+    place(model.graph.node[2])[0] = "a\nb"
+    with pytest.raises(ModelError, match=rf"a {name} in the graph is 'a\\nb'; legal: printable characters"):
+        load(ModelWrapper(model))
+
+
+def test_a_domain_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(network().SerializeToString().replace(QONNX.encode(), QONNX[:-1].encode() + b"\xff"))
+    with pytest.raises(ModelError, match=r"a domain in the graph is b'qonnx.*legal: printable characters"):
+        load(path)
+
+
+def test_too_many_products() -> None:
+    with pytest.raises(
+        ModelError, match=r"a frame takes 3\.5e\+10 products, 3\.5e\+10 of them in Conv_0; legal: up"
+    ):
+        load(ModelWrapper(network(size=2000, outputs=13, kernel=15, pads=[7, 7, 7, 7])))
+
+
+def test_a_convolution_of_a_single_number() -> None:
+    """onnxruntime ends the process."""
+    model = network()
+    model.graph.node[2].input[0] = "s"
+    with pytest.raises(ModelError, match=r"conv.*: .*an input is a single number"):
+        Graph(ModelWrapper(model))
+
+
+@pytest.mark.parametrize("name", ["folder", "device"])
+def test_what_is_no_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path if name == "folder" else Path("/dev/zero")
+    with pytest.raises(ModelError, match=r"not a file; give a \.onnx file"):
+        read_graph(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("t0"), "'t0' is missing"),
+        (ValueError(""), "ValueError"),
+        (ValueError("one\ntwo"), "one"),
+        (
+            RuntimeError(
+                "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Non-zero status code returned while running X"
+            ),
+            "running X",
+        ),
+        (RuntimeError("/src/core/graph.cc:120 too few inputs"), "too few inputs"),
+    ],
+)
+def test_what_a_library_says(error: Exception, line: str) -> None:
+    assert first_line(error) == line
