@@ -41,10 +41,11 @@ POSITIVE = ("strides", "dilations", "kernel_shape", "group")
 """Attributes that onnx divides by."""
 _HARMLESS = """
     Abs Add ArgMax AveragePool BatchNormalization BipolarQuant Cast Ceil Clip Concat Constant Conv
-    DequantizeLinear Div Dropout Elu Erf Exp Flatten Floor Gemm GlobalAveragePool GlobalMaxPool Greater
-    HardSigmoid HardSwish Identity IntQuant LeakyRelu Less LogSoftmax MatMul Max MaxPool Min Mul
-    MultiThreshold Neg PRelu Quant QuantizeLinear ReduceMax ReduceMean Relu Reshape Round Shape Sigmoid Sign
-    Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Trunc TruncAvgPool2d Unsqueeze Where
+    DequantizeLinear Div Dropout Elu Erf Exp Flatten Floor Gather Gemm GlobalAveragePool GlobalMaxPool
+    Greater HardSigmoid HardSwish Identity IntQuant LeakyRelu Less LogSoftmax MatMul Max MaxPool Min Mul
+    MultiThreshold Neg Pow PRelu Quant QuantizeLinear ReduceMax ReduceMean Relu Reshape Round Shape
+    Sigmoid Sign Slice Softmax Split Sqrt Squeeze Sub Tanh TopK Transpose Trunc TruncAvgPool2d Unsqueeze
+    Where
 """
 HARMLESS = frozenset(_HARMLESS.split())
 """Operators that make of tensors of known sizes no larger ones than their attributes and weights say."""
