@@ -83,7 +83,7 @@ def test_a_convolution_of_a_single_number() -> None:
 @pytest.mark.parametrize("name", ["folder", "device"])
 def test_what_is_no_file(name: str, tmp_path: Path) -> None:
     path = tmp_path if name == "folder" else Path("/dev/zero")
-    with pytest.raises(ModelError, match=r"not a file; give a \.onnx file"):
+    with pytest.raises(ModelError, match=r"not an ONNX file \(a folder or a device\)"):
         read_graph(path)
 
 

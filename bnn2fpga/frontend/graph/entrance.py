@@ -54,7 +54,7 @@ HARMLESS = frozenset(_HARMLESS.split())
 def read_graph(path: Path) -> onnx.ModelProto:
     """The graph in a file, as it is. Raises ModelError."""
     if path.exists() and not path.is_file():
-        raise ModelError(f"{path}: not a file; give a .onnx file")
+        raise ModelError(f"{path}: not an ONNX file (a folder or a device)")
     try:
         size = path.stat().st_size
         proto = onnx.load(str(path)) if size < LARGEST else None
