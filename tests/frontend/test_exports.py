@@ -12,7 +12,7 @@ import pytest
 import torch
 from brevitas import nn as qnn
 from brevitas.export import export_onnx_qcdq
-from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
+from brevitas.quant import Int8WeightPerChannelFloat, Int8WeightPerTensorFloat, Int32Bias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qonnx.core.modelwrapper import ModelWrapper
@@ -69,6 +69,15 @@ def test_pairs_of_any_bits(bits: int, per_channel: bool, bias: bool, opset: int,
         "QuantizeLinear" in node.op_type or "DequantizeLinear" in node.op_type for node in model.graph.node
     )
     check_graph(raw, frames, seed, exact_sums=True, powers_of_two=False)
+
+
+def test_a_bias_on_the_scale_of_its_products() -> None:
+    """Brevitas knows its width only while the network runs."""
+    torch.manual_seed(0)
+    biased = qnn.QuantConv2d(3, 4, 3, bias=True, bias_quant=Int32Bias, weight_quant=Int8WeightPerTensorFloat)
+    quantizer = qnn.QuantIdentity(bit_width=4, return_quant_tensor=True)
+    model = load(nn.Sequential(quantizer, biased, sign()).eval(), torch.zeros(1, *SHAPE))
+    check_graph(model, images(0, FRAMES, *SHAPE), 0, exact_sums=True, powers_of_two=False)
 
 
 def test_a_quantizer_without_its_other_half_is_named() -> None:

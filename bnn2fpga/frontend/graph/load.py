@@ -61,7 +61,9 @@ def _export(module: Any, example_input: Any) -> ModelWrapper:
         integers = isinstance(part, QuantProxyFromInjector) and any(
             isinstance(inner, IntQuant) for inner in part.modules()
         )
-        if integers and part.is_quant_enabled and part.bit_width() == 1:
+        # the width of a bias on its products' scale is only known while it runs
+        known = not getattr(part, "requires_input_scale", False)
+        if integers and known and part.is_quant_enabled and part.bit_width() == 1:
             raise ModelError(
                 f"{name}: Brevitas exports integers of 1 bit as -1 and +1; use QuantType.BINARY or 2 bits"
             )
