@@ -240,7 +240,6 @@ def dot_range(weights: Ints, source: IntType) -> tuple[int, int]:
     return low, high
 
 
-def partial_sum_type(weights: Ints, source: IntType) -> IntType:
-    """A type for the sum at every step: each partial one lies between 0 and a bound of the whole sum."""
-    low, high = dot_range(weights, source)
+def partial_sum_type(low: int, high: int) -> IntType:
+    """A type for a sum of `low` to `high` at every step: each partial one lies between 0 and an end of it."""
     return IntType.holding(min(low, 0), max(high, 0))

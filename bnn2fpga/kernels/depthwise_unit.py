@@ -36,7 +36,7 @@ class DepthwiseUnit(WindowReducer):
 
     @property
     def kept_type(self) -> IntType:
-        return partial_sum_type(self.weights, self.source_type)
+        return partial_sum_type(*self.accumulator_range)
 
     @property
     def dot_affine(self) -> tuple[int, int]:

@@ -36,7 +36,7 @@ class PlaneMvu(MatrixVector):
 
     @property
     def accumulator_type(self) -> IntType:
-        return partial_sum_type(self.weights, self.source_type)
+        return partial_sum_type(*self.dot_range)
 
     @property
     def dot_affine(self) -> tuple[int, int]:

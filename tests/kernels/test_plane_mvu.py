@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
-from bnn2fpga.design.layers import Dot
+from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
+from bnn2fpga.design.layers import Dot, dot_range
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
 from bnn2fpga.kernels import implement
@@ -86,3 +86,20 @@ def test_wider_weights_have_no_kernel() -> None:
     with pytest.raises(BuildError) as caught:
         implement(Dot(Stream((2,), IntType(8)), np.array([[3, -256]]), IntType(9, True)))
     assert str(caught.value) == "Dot of uint8: no kernel implements it, exactly one must"
+
+
+def test_foldings_share_the_range_of_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning asks every folding what it needs; millions of weights must not be added up for each."""
+    kernel = implement(Dot(Stream((1, 64), IntType(4)), np.full((32, 64), 5), IntType(4, signed=True)))
+    assert isinstance(kernel, PlaneMvu)
+    called = []
+
+    def counted(weights: Ints, source: IntType) -> tuple[int, int]:
+        called.append(source)
+        return dot_range(weights, source)
+
+    monkeypatch.setattr("bnn2fpga.kernels.bases.matrix_vector.dot_range", counted)
+    foldings = list(kernel.foldings())
+    assert {folded.resources.dsps for folded in foldings} == {0} and len(foldings) > 30
+    assert len(called) == 1
+    assert foldings[-1].accumulator_range == (0, 64 * 5 * 15)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -190,13 +191,19 @@ class MatrixVector(Kernel):
                     simd * self.source_type.bits, pe * self.output_type.bits, simd * self.weight_type.bits
                 )
                 if wide <= WIDEST_BEAT:
-                    yield from replace(self, pe=pe, simd=simd)._stores()
+                    yield from self._folded(pe=pe, simd=simd)._stores()
 
     def _stores(self) -> Iterator[Self]:
         """This folding with its weights in LUTs and, where they are worth it, in block RAM."""
         worth_it = self.tiles > 1 and self.weights.size * self.weight_type.bits > LUT_BITS
         for store in STORES if worth_it else STORES[:1]:
-            yield replace(self, weights_in=store)
+            yield self._folded(weights_in=store)
+
+    def _folded(self, **folding: Any) -> Self:
+        """Another folding; there are hundreds, and the range of millions of weights' sums takes long."""
+        folded = replace(self, **folding)
+        vars(folded)["dot_range"] = self.dot_range
+        return folded
 
     # what the templates read
 
@@ -244,9 +251,14 @@ class MatrixVector(Kernel):
     def _tiles(self, weights: Ints) -> WeightTiles:
         return WeightTiles(weights, self.weight_type, self.pe, self.simd)
 
+    @cached_property
+    def dot_range(self) -> tuple[int, int]:
+        """The exact smallest and largest integer dot product."""
+        return dot_range(self.weights, self.source_type)
+
     @property
     def accumulator_range(self) -> tuple[int, int]:
         """The exact smallest and largest finished sum."""
         scale, offset = self.dot_affine
-        low, high = dot_range(self.weights, self.source_type)
+        low, high = self.dot_range
         return (low - offset) // scale, (high - offset) // scale
