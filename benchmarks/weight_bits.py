@@ -1,7 +1,7 @@
 """LUTs of matrix-vector units with weights of several bits, beside 1-bit weights and yosys' own products.
 
-Weights lie in block RAM. The bit heap of a unit is measured alone, too, and beside it the same sum of
-products as yosys makes it of `*` and `+` without DSPs.
+Weights lie in block RAM. The bit heap of a unit, where it has one, is measured alone, too, and beside it the
+same sum of products as yosys makes it of `*` and `+` without DSPs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.backends.rtl_cells import COUNTERS, PRODUCTS, counters_text, popcount_text, products_text
-from bnn2fpga.circuits.plane_products import PlaneProducts
 from bnn2fpga.design.integers import BIPOLAR, IntType
 from bnn2fpga.design.layers import Dot
 from bnn2fpga.design.stream import Stream
@@ -36,24 +35,30 @@ def unit(source: IntType, weight: IntType) -> MatrixVector:
     return replace(kernel, pe=PE, simd=SIMD, weights_in="block")
 
 
-def multiplied(count: PlaneProducts) -> str:
-    """The same sum of products as yosys makes it of Verilog's own operators."""
-    x = f"x[{count.input_bits} * lane +: {count.input_bits}]"
-    value = {"": f"$signed({{1'b0, {x}}})", "signed": f"$signed({x})", "bipolar": "$signed({!x[lane], 1'b1})"}
-    w = f"$signed(w[{count.weight_bits} * lane +: {count.weight_bits}])"
+def multiplied(source: IntType, weight: IntType) -> str:
+    """The sum of SIMD products as yosys makes it of Verilog's own operators."""
+
+    def value(name: str, kind: IntType) -> str:
+        bits = f"{name}[{kind.bits} * lane +: {kind.bits}]"
+        if kind.bipolar:
+            return f"$signed({{!{bits}, 1'b1}})"
+        return f"$signed({bits})" if kind.signed else f"$signed({{1'b0, {bits}}})"
+
+    ends = [a * b * SIMD for a in (source.low, source.high) for b in (weight.low, weight.high)]
+    bits = IntType.holding(min(ends), max(ends)).bits
     return f"""\
 module own (
     input wire clk,
-    input wire [{count.lanes * count.input_bits - 1}:0] x,
-    input wire [{count.lanes * count.weight_bits - 1}:0] w,
-    output reg signed [{count.output_bits - 1}:0] count
+    input wire [{SIMD * source.bits - 1}:0] x,
+    input wire [{SIMD * weight.bits - 1}:0] w,
+    output reg signed [{bits - 1}:0] count
 );
-    reg signed [{count.output_bits - 1}:0] total;
+    reg signed [{bits - 1}:0] total;
     integer lane;
     always_comb begin
         total = 0;
-        for (lane = 0; lane < {count.lanes}; lane = lane + 1)
-            total = total + {value[count.input_sign]} * {w};
+        for (lane = 0; lane < {SIMD}; lane = lane + 1)
+            total = total + {value("x", source)} * {value("w", weight)};
     end
     always_ff @(posedge clk) count <= total;
 endmodule
@@ -85,13 +90,13 @@ def main() -> None:
             kernel = unit(source, weight)
             found, bits = measure_unit(kernel), SIMD * weight.bits
             columns = [str(source), str(weight), f"{found.luts / PE / bits:.2f}", str(found.dsps)]
-            columns += [str(found.path_ns)]
-            (count, *_) = kernel.popcounts or (None,)
-            if isinstance(count, PlaneProducts):
-                cells = {f"{count.name}.sv": popcount_text(count, True)}
-                cells |= {COUNTERS: counters_text(), PRODUCTS: products_text()}
-                alone = measure(cells, count.name).luts, measure({"own.sv": multiplied(count)}, "own").luts
-                columns += [f"{luts / bits:.2f}" for luts in alone]
+            columns.append(f"{found.path_ns:.1f}")
+            cells = {COUNTERS: counters_text(), PRODUCTS: products_text()}
+            for count in kernel.popcounts:
+                cells[f"{count.name}.sv"] = popcount_text(count, True)
+                columns.append(f"{measure(cells, count.name).luts / bits:.2f}")
+            columns += [] if kernel.popcounts else [""]
+            columns.append(f"{measure({'own.sv': multiplied(source, weight)}, 'own').luts / bits:.2f}")
             print(f"| {' | '.join(columns)} |", flush=True)
 
 
