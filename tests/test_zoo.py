@@ -25,7 +25,7 @@ def test_the_page_is_what_was_found() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["network"])
 def test_no_network_differs_or_fails(row: dict[str, str]) -> None:
-    """But for frames in which the graph's own rounding decides, which --exact-sums leaves to the exact sum."""
+    """But for frames in which the rounding of the graph decides, where --exact-sums takes the exact sum."""
     allowed = {"exact", "refused"} | ({"different"} if "--exact-sums" in row.get("options", "") else set())
     assert row["outcome"] in allowed, came_out(row)
 
@@ -52,6 +52,7 @@ def test_a_network_that_is_refused(tmp_path: Path) -> None:
     assert row["outcome"] == "refused" and "Conv_0" in row["reason"]
 
 
+@pytest.mark.slow
 def test_a_network_that_fails_or_hangs() -> None:
     """Each in a process of its own."""
     absent = Network("absent", "nowhere").tried(600)
