@@ -104,3 +104,9 @@ def test_what_is_no_file(name: str, tmp_path: Path) -> None:
 )
 def test_what_a_library_says(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+def test_settings_are_no_model(tmp_path: Path) -> None:
+    (tmp_path / "build.toml").write_text('model = "network.onnx"\n')
+    with pytest.raises(ModelError, match="`build` takes settings, this command the model that they name"):
+        read_graph(tmp_path / "build.toml")
