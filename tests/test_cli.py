@@ -207,7 +207,7 @@ def test_without_gcc(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = run("build", model, "-o", "out")
     assert code == 3 and err.startswith("error: g++ is not on PATH")
-    assert Path("out/05-hls").exists() and not Path("out/06-verify").exists()
+    assert Path("out/04-fold").exists() and not Path("out/05-hls").exists()
     code, out, _ = run("doctor")
     assert code == 3 and "not found" in out
 
