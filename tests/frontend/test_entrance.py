@@ -110,3 +110,12 @@ def test_settings_are_no_model(tmp_path: Path) -> None:
     (tmp_path / "build.toml").write_text('model = "network.onnx"\n')
     with pytest.raises(ModelError, match="`build` takes settings, this command the model that they name"):
         read_graph(tmp_path / "build.toml")
+
+
+def test_a_shape_that_a_frame_decides() -> None:
+    """onnxruntime overwrites its stack where the scales are more numbers than the image has axes."""
+    proto = network()
+    proto.graph.node.append(helper.make_node("Resize", ["y", "", "q"], ["z"], "resize", mode="nearest"))
+    proto.graph.output[0].name = "z"
+    with pytest.raises(ModelError, match="resize: takes the shape of its output from q, which a frame's"):
+        load(ModelWrapper(proto))

@@ -39,9 +39,8 @@ def network(name: str, frames: int, *marks: pytest.MarkDecorator) -> object:
     [
         network("TFC W2A2", 40),
         network("cybersecurity W2A2", 40),
-        *(network(name, 1000, pytest.mark.slow) for name in ("KWS W3A3", "cybersecurity W2A2")),
-        *(network(name, 1000, pytest.mark.slow) for name in BNN_PYNQ if not name.startswith("CNV")),
-        *(network(name, 1000, pytest.mark.long) for name in BNN_PYNQ if name.startswith("CNV")),
+        *(network(name, 1000, pytest.mark.slow) for name in ("TFC W1A2", "cybersecurity W2A2")),
+        *(network(name, 1000, pytest.mark.long) for name in ("KWS W3A3", *BNN_PYNQ) if name != "TFC W1A2"),
     ],
 )
 def test_classes_by_the_driver_alone(name: str, count: int, tmp_path: Path) -> None:

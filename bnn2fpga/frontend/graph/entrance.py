@@ -16,6 +16,7 @@ from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-un
 from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
 
 from bnn2fpga.errors import ModelError, first_line
+from bnn2fpga.frontend.graph.fixed_shapes import check_fixed_shapes
 from bnn2fpga.frontend.graph.trial import try_in_a_child
 
 MOST_NODES = 20_000
@@ -85,6 +86,7 @@ def check_graph(proto: onnx.ModelProto) -> onnx.ModelProto:
     _check_annotations(proto.graph)
     _forget_declarations(proto.graph)
     _check_tensors(proto.graph)
+    check_fixed_shapes(proto.graph)
     harmless = all(node.op_type in HARMLESS for node in nodes)
     if not harmless:
         try_in_a_child(proto)
