@@ -39,8 +39,7 @@ def network(name: str, frames: int, *marks: pytest.MarkDecorator) -> object:
     [
         network("TFC W2A2", 40),
         network("cybersecurity W2A2", 40),
-        *(network(name, 1000, pytest.mark.slow) for name in ("TFC W1A2", "cybersecurity W2A2")),
-        *(network(name, 1000, pytest.mark.long) for name in ("KWS W3A3", *BNN_PYNQ) if name != "TFC W1A2"),
+        *(network(name, 1000, pytest.mark.long) for name in ("KWS W3A3", "cybersecurity W2A2", *BNN_PYNQ)),
     ],
 )
 def test_classes_by_the_driver_alone(name: str, count: int, tmp_path: Path) -> None:

@@ -58,7 +58,12 @@ def fracnet() -> tuple[Design, Ints]:
 
 
 @pytest.mark.parametrize(
-    "network", [tfc, *(pytest.param(one, marks=pytest.mark.slow) for one in (lfc, cnv, fast_cnv, fracnet))]
+    "network",
+    [
+        tfc,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (lfc, cnv, fracnet)),
+        pytest.param(fast_cnv, marks=pytest.mark.long),
+    ],
 )
 def test_network(
     network: Callable[[], tuple[Design, Ints]], tmp_path: Path, record_property: Callable[[str, object], None]
