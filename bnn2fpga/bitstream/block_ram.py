@@ -9,13 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bnn2fpga.bitstream.features import Configuration
-from bnn2fpga.bitstream.netlist import HIGH, LOW, BlockMemory, ReadPort, WritePort, inverted
+from bnn2fpga.bitstream.netlist import (
+    HIGH,
+    LOW,
+    WITH_SHARED,
+    BlockMemory,
+    ReadPort,
+    WritePort,
+    inverted,
+)
 from bnn2fpga.errors import BitstreamError
 
 ROWS, PARITY_ROWS, ROW_BITS = 64, 8, 256
 WIDTHS = (1, 2, 4, 9, 18)
-WITH_SHARED = 5
-"""Bits of a port of the lower half, the parity bit of both halves as the last."""
 _REFUSED = (
     "RAMB36.BRAM36_READ_WIDTH_A_1",
     "RAMB36.BRAM36_READ_WIDTH_B_1",

@@ -7,10 +7,12 @@ inverts it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 LOW, HIGH = "1'b0", "1'b1"
+WITH_SHARED = 5
+"""Bits of a block RAM's port of the lower half, the parity bit of both halves as the last."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ class ReadPort:
     register_enable: str
     register_reset: str
 
+    def without_shared(self) -> ReadPort:
+        """The port of four bits that is left without the parity bit of both halves."""
+        if self.width != WITH_SHARED:
+            return self
+        return replace(self, width=WITH_SHARED - 1, outputs=self.outputs[:-1])
+
     def reads(self) -> set[str]:
         """The nets that it depends on."""
         enables = (self.enable, self.reset, self.register_enable, self.register_reset)
@@ -100,6 +108,12 @@ class WritePort:
     address: tuple[str, ...]
     clock: str
     enable: str
+
+    def without_shared(self) -> WritePort:
+        """The port of four bits that is left without the parity bit of both halves."""
+        if self.width != WITH_SHARED:
+            return self
+        return replace(self, width=WITH_SHARED - 1, data=self.data[:-1], enables=self.enables[:-1])
 
     def reads(self) -> set[str]:
         """The nets that it depends on."""

@@ -266,13 +266,11 @@ def _configuration(cell: RoutedCell, half: int, large: bool) -> Configuration:
     for pin in ("RSTREGARSTREG", "RSTREGB"):
         if not cell.number(f"IS_{pin}_INVERTED"):
             said.set.add(f"{own}.ZINV_{pin}")
-    for kind, rows in (("INIT", ROWS), ("INITP", PARITY_ROWS)):
-        if large:
-            # a half may show the parity bits of the other one
-            for which in (0, 1):
-                said.values |= _rows(cell, kind, rows, which, 2)
-        else:
-            said.values |= _rows(cell, kind, rows, half, 1)
+    halves = 2 if large else 1
+    said.values |= _rows(cell, "INIT", ROWS, half, halves)
+    # the lower half may show the parity bits of both
+    for which in (0, 1) if large and half == 0 else (half,):
+        said.values |= _rows(cell, "INITP", PARITY_ROWS, which, halves)
     return said
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
-from typing import Any
 
-from bnn2fpga.bitstream.block_ram import WITH_SHARED
 from bnn2fpga.bitstream.netlist import (
     HIGH,
     LOW,
+    WITH_SHARED,
     BlockMemory,
     FlipFlop,
     Netlist,
@@ -114,8 +112,8 @@ def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
     writes = [write for _, write in memory.sides]
     shares = any(read and read.width == WITH_SHARED and read.outputs[-1] in used for read in reads)
     if not shares:
-        reads = [read and replace(read, **_of_four(read, "outputs")) for read in reads]
-        writes = [write and replace(write, **_of_four(write, "data", "enables")) for write in writes]
+        reads = [read and read.without_shared() for read in reads]
+        writes = [write and write.without_shared() for write in writes]
     widths = [port.width for port in (*reads, *writes) if port]
     if shares and set(widths) != {WITH_SHARED}:
         raise BitstreamError(
@@ -135,13 +133,6 @@ def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
             yield "    end"
         if read:
             yield from _reading(memory.name, read, write, data, parity)
-
-
-def _of_four(port: ReadPort | WritePort, *fields: str) -> dict[str, Any]:
-    """What a port of four bits is without the parity bit of both halves."""
-    if port.width != WITH_SHARED:
-        return {}
-    return {"width": WITH_SHARED - 1} | {field: getattr(port, field)[:-1] for field in fields}
 
 
 def _array(name: str, init: int, unit: int, bits: int) -> Iterator[str]:

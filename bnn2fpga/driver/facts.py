@@ -34,9 +34,16 @@ def extents(value: Any, what: str) -> tuple[int, ...]:
     return shape
 
 
+def finite(value: Any, what: str) -> float:
+    """A finite number."""
+    if type(value) not in (int, float) or not isfinite(value):
+        raise ValueError(f"{what} of {_short(value)}; legal: finite numbers")
+    return float(value)
+
+
 def number(value: Any, what: str) -> float:
     """A finite number, not 0."""
-    if type(value) not in (int, float) or not value or not isfinite(value):
+    if not finite(value, what):
         raise ValueError(f"{what} of {_short(value)}; legal: finite numbers but 0")
     return float(value)
 
@@ -75,7 +82,7 @@ def array(value: Any, what: str) -> Any:
 FIELDS: Mapping[str, Any] = {
     "int": whole,
     "tuple[int, ...]": wholes,
-    "float": number,
+    "float": finite,
     "str": text,
     "bool": switch,
     "NDArray[Any]": array,

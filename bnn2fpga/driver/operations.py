@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Mapping
 
 import numpy as np
 
-from .facts import MOST_ELEMENTS, whole
+from .facts import MOST_ELEMENTS, number, whole
 from .fault import AcceleratorError
 
 if TYPE_CHECKING:
@@ -235,6 +235,9 @@ class Thresholds(Operation):
     scale: float
     bias: float
 
+    def __post_init__(self) -> None:
+        number(float(self.scale), "scale")
+
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         places = np.moveaxis(x, self.axis, 0)
         places = places if len(self.thresholds) > 1 else places[None]
@@ -255,6 +258,7 @@ class ToStream(Operation):
     index: NDArray[Any]
 
     def __post_init__(self) -> None:
+        number(float(self.scale), "scale")
         if not np.array_equal(np.sort(self.index, axis=None), np.arange(self.index.size)):
             raise ValueError("the places of a frame's elements are no permutation")
 

@@ -6,6 +6,7 @@ import hashlib
 from types import ModuleType
 
 import numpy as np
+import pytest
 
 DIGESTS = {
     "exp": "3e3ea1fc2b6395ec",
@@ -72,3 +73,15 @@ def test_layers_have_these_bits(driver: ModuleType) -> None:
     assert again.run(numbers(3, 4, 7, 7))[0].tobytes() == found.tobytes()
     one = [program.run(frame[None])[0] for frame in numbers(3, 4, 7, 7)]
     assert np.concatenate(one).tobytes() == found.tobytes(), "a batch changes bits"
+
+
+def test_thresholds_are_read_back(driver: ModuleType) -> None:
+    """A bias of 0, which most have, is legal; a scale of 0 is not."""
+    program = driver.Program.chain(driver.Thresholds(np.array([[0.5, 1.5]], np.float32), 1, 0.25, 0.0))
+    arrays: dict[str, np.ndarray] = {}
+    facts = program.written("x", arrays)
+    (found,) = driver.read_program(facts, arrays).run(np.array([[0, 1, 2]], np.float32))
+    assert found.tolist() == [[0, 0.25, 0.5]]
+    facts["steps"][0]["scale"] = 0.0
+    with pytest.raises(ValueError, match=r"scale of 0\.0; legal: finite numbers but 0"):
+        driver.read_program(facts, arrays)

@@ -108,7 +108,9 @@ def test_what_a_library_says(error: Exception, line: str) -> None:
 
 def test_settings_are_no_model(tmp_path: Path) -> None:
     (tmp_path / "build.toml").write_text('model = "network.onnx"\n')
-    with pytest.raises(ModelError, match="`build` takes settings, this command the model that they name"):
+    with pytest.raises(
+        ModelError, match=r"a [.]toml holds settings for `build`; give the model that it names"
+    ):
         read_graph(tmp_path / "build.toml")
 
 

@@ -62,8 +62,11 @@ def read_graph(path: Path) -> onnx.ModelProto:
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except DecodeError as error:
-        way_out = "; `build` takes settings, this command the model that they name"
-        settings = way_out if path.suffix == ".toml" else ""
+        settings = (
+            "; a .toml holds settings for `build`; give the model that it names"
+            if path.suffix == ".toml"
+            else ""
+        )
         raise ModelError(f"{path}: not an ONNX file (it cannot be parsed){settings}") from error
     except Exception as error:
         raise ModelError(f"{path}: not an ONNX file ({first_line(error)})") from error
