@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -24,12 +24,15 @@ from bnn2fpga.design.host import IntegerHost
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.design.layers import Layer
+from bnn2fpga.design.packed_frames import PackedFrames, is_narrow
+from bnn2fpga.design.packed_run import through
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.files.project import Project
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.stream_fork import StreamFork
+from bnn2fpga.packed.library import load_library
 from bnn2fpga.simulation.cpp import CppSimulator
 from bnn2fpga.simulation.rtl import RtlSimulator
 from tests.headers import short_run
@@ -159,6 +162,22 @@ def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
     return result.outputs
 
 
+def run_packed(kernel: Kernel, arrays: Sequence[Ints], as_planes: bool) -> list[Ints]:
+    """The outputs of the packed engine, whose inputs are kept as integers or as bit planes."""
+    library = load_library()
+    assert library is not None
+    frames = [
+        PackedFrames.of(library, stream.type, array)
+        for stream, array in zip(kernel.inputs, arrays, strict=True)
+    ]
+    if as_planes:
+        frames = [replace(one, kept=one.planes) if is_narrow(one.type) else one for one in frames]
+    return [
+        one.viewed(stream.shape).arrays
+        for one, stream in zip(through(kernel, *frames), kernel.outputs, strict=True)
+    ]
+
+
 FIFO_CLOCKS = 1
 """From a beat's way into a shallow FIFO to its way out."""
 PACER = np.zeros((FRAMES, 1), np.int64)
@@ -247,6 +266,16 @@ class KernelContract:
         chosen = part_of(self.collected(), part)
         for at in range(0, len(chosen), BATCH):
             self.check_rtl(chosen[at : at + BATCH])
+
+    def test_packed(self) -> None:
+        """The packed engine makes the same integers, of integers and of bit planes."""
+        for kernel, seed in self.collected():
+            arrays = self.inputs_of(kernel, seed)
+            for as_planes in (False, True):
+                found = run_packed(kernel, arrays, as_planes)
+                for want, have in zip(kernel.compute(*arrays), found, strict=True):
+                    np.testing.assert_array_equal(have, want, err_msg=f"packed {kernel}, planes: {as_planes}")
+                    assert have.dtype == want.dtype
 
     def collected(self) -> list[tuple[Kernel, int]]:
         """Every kernel to test, with the seed of its inputs."""

@@ -70,7 +70,7 @@ def test_write_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hls", "small.onnx"]
 
 
-def test_verify_a_module_compares_six_levels(images: np.ndarray) -> None:
+def test_verify_a_module_compares_all_levels(images: np.ndarray) -> None:
     seen = []
     ladder = bnn2fpga.verify(
         small_net(), images, example_input=images[:1], cpp_frames=5, on_level=seen.append
@@ -81,6 +81,7 @@ def test_verify_a_module_compares_six_levels(images: np.ndarray) -> None:
         ("streamlined", "QONNX", 20),
         ("numpy", "streamlined", 20),
         ("numpy", "QONNX", 20),
+        ("packed", "numpy", 20),
         ("C++", "numpy", 5),
         ("RTL", "numpy", 20),
     ]

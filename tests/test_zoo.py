@@ -62,7 +62,11 @@ def test_a_network_that_fails_or_hangs() -> None:
 
 def test_a_quick_trial(tmp_path: Path) -> None:
     row = trial(small_onnx(tmp_path), quick=True)
-    assert row["outcome"] == "exact" and row["levels"] == {"streamlined": FRAMES, "numpy": FRAMES}
+    assert row["outcome"] == "exact" and row["levels"] == {
+        "streamlined": FRAMES,
+        "numpy": FRAMES,
+        "packed": FRAMES,
+    }
     assert is_done(row, quick=True) and not is_done(row, quick=False)
 
 
@@ -71,4 +75,10 @@ def test_a_network_that_is_exact(tmp_path: Path) -> None:
     row = trial(small_onnx(tmp_path))
     assert row["outcome"] == "exact" and row["luts"] > 0 and row["fps"] > 1000
     assert is_done(row, quick=False)
-    assert row["levels"] == {"streamlined": FRAMES, "numpy": FRAMES, "C++": CPP_FRAMES, "RTL": RTL_FRAMES}
+    assert row["levels"] == {
+        "streamlined": FRAMES,
+        "numpy": FRAMES,
+        "packed": FRAMES,
+        "C++": CPP_FRAMES,
+        "RTL": RTL_FRAMES,
+    }

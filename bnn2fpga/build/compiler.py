@@ -206,7 +206,7 @@ class Pipeline:
         self._scratch = TemporaryDirectory(prefix="bnn2fpga-")
         folder = Path(self._scratch.name)
         self.hls.write(folder)
-        return CppSimulator.compile(self.folded, folder, folder / "testbench")
+        return CppSimulator.compile(self.folded, folder, folder / "testbench", keep=True)
 
 
 def compile(

@@ -179,7 +179,7 @@ def _write_simulation(pipeline: Pipeline, loaded: Path, hls: Path, folder: Path)
 def _golden(design: Design, share: HostShare, frames: Array) -> dict[str, Array]:
     """Golden vectors: frames, the core's integers at both ends (N, size), results."""
     inputs = design.host.encode(frames)
-    outputs = design.simulate(inputs)
+    outputs = design.simulate(inputs, "numpy")
     results = (outputs,) if share.decode is None else share.decode.run(outputs.reshape(len(frames), -1))
     flat = (outputs.reshape(len(frames), -1), inputs.reshape(len(frames), -1))
     taken = inputs.reshape(len(frames), *design.inputs[0].stream.shape) if share.encode is None else frames

@@ -63,5 +63,5 @@ def _rung(name: str, netlist: Netlist, pipeline: Pipeline, frames: Array, regist
                 f"{design.name}: {name}: register {register} reads {found:#x} instead of "
                 f"{expected[register]:#x}; it is of another design"
             )
-    simulated = design.simulate(integers).reshape(count, -1)
+    simulated = design.simulate(integers, "numpy").reshape(count, -1)
     return compare_integers(name, "numpy", simulated, result.outputs.reshape(count, -1))

@@ -17,6 +17,7 @@ from bnn2fpga.build.design_facts import operations
 from bnn2fpga.build.ladder import Array, Ladder, Level, compare_integers, compare_labels, compare_outputs
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import BuildError, ConfigError
+from bnn2fpga.packed.library import load_library
 from bnn2fpga.planning.timing.schedule import interval
 from bnn2fpga.simulation.rtl import RtlSimulator
 
@@ -48,9 +49,12 @@ def climb(
     """
     design = pipeline.lowered
     integers = design.host.encode(frames)
-    simulated = design.simulate(integers).reshape(len(frames), -1)
+    simulated = design.simulate(integers, "numpy").reshape(len(frames), -1)
     if not pipeline.imported:
         yield from _graph_levels(pipeline, frames, scores, integers, simulated)
+    if load_library() is not None:
+        packed = design.simulate(integers).reshape(simulated.shape)
+        yield compare_integers("packed", "numpy", simulated, packed)
     # a network that is too large for the board gets this far
     design = pipeline.folded
     count = len(frames) if cpp_frames is None else min(cpp_frames, len(frames))
@@ -67,7 +71,7 @@ def glance(pipeline: Pipeline, cpp: bool) -> Iterator[Level]:
     design = pipeline.folded if cpp else pipeline.lowered
     frames = random_frames(pipeline, 1 if operations(design) > FEW_OPERATIONS else FEW)
     integers = design.host.encode(frames)
-    simulated = design.simulate(integers).reshape(len(frames), -1)
+    simulated = design.simulate(integers, "numpy").reshape(len(frames), -1)
     if cpp:
         yield compare_integers("C++", "numpy", simulated, _run_cpp(pipeline, integers))
     elif not pipeline.imported:
@@ -141,8 +145,9 @@ def _run_rtl(pipeline: Pipeline, integers: Ints, trace: Path | None) -> Ints:
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         pipeline.reach("rtl").write(folder)
+        traced, level = trace is not None, 0 if short else 1
         simulator = RtlSimulator.compile(
-            design, folder, folder / "model", trace=trace is not None, optimize=0 if short else 1
+            design, folder, folder / "model", trace=traced, optimize=level, keep=True
         )
         result = simulator.run(shaped, gaps=PAUSES, holds=PAUSES, trace=trace)
     return result.outputs[0].reshape(len(integers), -1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.padding import Padding
 from rich.table import Column, Table
@@ -37,18 +39,28 @@ def kernels() -> None:
         out.print(Padding(kind.summary, (0, 0, 0, 4)))
 
 
-@command(PANEL, "bnn2fpga doctor")
-def doctor() -> None:
+@command(PANEL, "bnn2fpga doctor", "bnn2fpga doctor --clear-cache")
+def doctor(
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Remove the compiled simulators that are kept between runs.")
+    ] = False,
+) -> None:
     """Checks what bnn2fpga needs on this machine, and what it could use.
 
     Exit code 3 if something is missing that it needs.
     """
     from bnn2fpga.cli.doctor import examine, verdict
+    from bnn2fpga.files.kept import LIMIT, clear_kept, kept_bytes, kept_folder
 
+    if clear_cache:
+        out.print(f"{clear_kept() / 1e6:.1f} MB removed from {kept_folder()}")
+        return
     findings = list(examine())
     for finding in findings:
         mark = "[green]✓[/]" if finding.found else "[red]✗[/]" if finding.needed else "[yellow]–[/]"
         out.print(f"{mark} {finding.name:<14} {finding.found or 'not found'}  [dim]{finding.purpose}[/]")
+    kept = f"{kept_bytes() / 1e6:.1f} of {LIMIT / 1e6:,.0f} MB"
+    out.print(f"  {'cache':<14} {kept}  [dim]compiled simulators in {kept_folder()} (--clear-cache)[/]")
     out.print()
     out.print(verdict(findings))
     if any(finding.needed and not finding.found for finding in findings):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,13 @@ import numpy.typing as npt
 from bnn2fpga.design.host import Host
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.kernel import Kernel, Pattern
+from bnn2fpga.design.packed_run import PackedRun, Stop
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError
+from bnn2fpga.packed.library import Library, load_library
+
+Engine = Literal["packed", "numpy"]
+"""What simulates: words of bits on all cores, or the specification."""
 
 MEMORY = 1 << 22
 """Integers of the largest stream that are simulated at once; few enough for the processor's cache."""
@@ -145,19 +150,37 @@ class Design:
         """The edges out of kernel `name`, by port number."""
         return tuple(sorted((e for e in self.edges if e.source.node == name), key=lambda e: e.source.index))
 
-    def simulate(self, frames: Any) -> Ints:
+    def simulate(self, frames: Any, engine: Engine = "packed") -> Ints:
         """The design's output for integer `frames` (N, *input shape); ints of the output's type.
 
-        Raises BuildError for a wrong shape or values outside the input's type. For designs with one
-        input and one output; `trace` shows every edge.
+        The `packed` engine computes on words of bits, on all cores; the `numpy` engine is the readable
+        specification, and does it where there is no g++. Raises BuildError for a wrong shape or values
+        outside the input's type. For designs with one input and one output; `trace` shows every edge.
         """
         values = self._checked(np.asarray(frames))
         (edge,) = self.outputs
-        batch = max(1, MEMORY // max(e.stream.size for e in self.edges))
-        chunks = [self._run(values[at : at + batch])[edge] for at in range(0, len(values), batch)]
+        library = load_library() if engine == "packed" else None
+        if library is None:
+            batch = max(1, MEMORY // max(e.stream.size for e in self.edges))
+            chunks = [self._run(values[at : at + batch])[edge] for at in range(0, len(values), batch)]
+        else:
+            chunks = self._packed(library).outputs(values)
         if not chunks:
             return np.zeros((0, *edge.stream.shape), edge.stream.type.dtype)
         return np.concatenate(chunks)
+
+    def _packed(self, library: Library) -> PackedRun:
+        places = {edge: place for place, edge in enumerate(self.edges)}
+        stops = tuple(
+            Stop(
+                node.kernel,
+                tuple(places[edge] for edge in self.incoming(node.name)),
+                tuple(places[edge] for edge in self.outgoing(node.name)),
+            )
+            for node in self.nodes
+        )
+        streams = tuple(edge.stream for edge in self.edges)
+        return PackedRun(library, stops, streams, places[self.inputs[0]], places[self.outputs[0]])
 
     def trace(self, frames: Any) -> Iterator[tuple[Edge, Ints]]:
         """Every edge with the integers that pass it, from the input to the output."""

@@ -17,6 +17,7 @@ from bnn2fpga.circuits.resources import Parts, Resources, fitted, total_parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.layers import Layer
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.design.stream import Stream
 
 
@@ -101,6 +102,18 @@ class Kernel(ABC):
     @abstractmethod
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         """The meaning: one integer array (N, *shape) an input port in, one an output port out."""
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        """`compute` by the packed engine; its own way where a kernel has one. Only where int32 holds all."""
+        return self.unpacked(*frames)
+
+    def unpacked(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        """`compute` of the frames' integers."""
+        outputs = self.compute(*(frame.arrays for frame in frames))
+        return tuple(
+            PackedFrames.of(frames[0].library, stream.type, output)
+            for stream, output in zip(self.outputs, outputs, strict=True)
+        )
 
     @property
     @abstractmethod

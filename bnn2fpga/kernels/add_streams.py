@@ -11,6 +11,7 @@ from bnn2fpga.design.folding import check_folding, lane_counts
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import LockStep
 from bnn2fpga.design.layers import Layer, Sum
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.design.stream import Stream
 
 
@@ -56,6 +57,11 @@ class AddStreams(LockStep):
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         left, right = (array.astype(self.output_type.dtype) for array in arrays)
         return ((left << self.shifts[0]) + (right << self.shifts[1]) + self.offset,)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        left, right = frames
+        total = left.library.add(left.integers, right.integers, self.shifts, self.offset)
+        return (left.following(self.outputs[0], total),)
 
     @property
     def parts(self) -> Parts:

@@ -13,6 +13,7 @@ from bnn2fpga.circuits.resources import Parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
 from bnn2fpga.design.layers import ChannelDot, Layer, dot_range, partial_sum_type
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.kernels.bases.rom_fields import type_bits
 from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
@@ -50,6 +51,11 @@ class DepthwiseUnit(WindowReducer):
 
     def reduce(self, taps: Ints) -> Ints:
         return (taps.astype(np.int64) * self.weights.T).sum(axis=-2)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        weights = np.ascontiguousarray(self.weights.T, np.int32)
+        return (x.following(self.outputs[0], x.library.weighted_taps(x.integers, weights)),)
 
     @property
     def roms(self) -> Mapping[str, Rom]:

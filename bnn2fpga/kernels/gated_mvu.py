@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from bnn2fpga.circuits.memory import Memory, rom
 from bnn2fpga.circuits.resources import Parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import BIPOLAR, Ints, IntType
 from bnn2fpga.design.layers import GatedDot, Layer
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.kernels.bases.binary_mvu import BinaryMvu
 from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom
+from bnn2fpga.packed.library import XOR, XOR_OUTSIDE
 
 CODES = IntType(2)
 CODES_AND_BORDER = IntType(3, signed=True)
@@ -67,6 +70,14 @@ class GatedMvu(BinaryMvu):
         high = super().dot(np.where(inside, 2 * (x >> 1) - 1, 0))
         low = super().dot(np.where(inside, 2 * (x & 1) - 1, 0))
         return 2 * high + np.where(high >= self.gates, low, 0)
+
+    def packed_sums(self, x: PackedFrames) -> npt.NDArray[Any]:
+        # bit 2 marks the border
+        way, borders = (XOR_OUTSIDE, [0, 0, -1]) if self.masked else (XOR, [0, 0])
+        bits, gates = self.packed_weights.bits, np.clip(self.gates, -self.columns, self.columns + 1)
+        return x.library.product(
+            way, x.planes, bits, [-2], borders, self.columns, self.packed_ending, 1, 2, gates.astype(np.int32)
+        )
 
     @property
     def halves(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Self
 
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.layers import Layer, WindowMax
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
 
@@ -29,3 +30,11 @@ class MaxPool(WindowReducer):
 
     def reduce(self, taps: Ints) -> Ints:
         return taps.max(axis=-2)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        if self.source_type.bits == 1 and not self.source_type.signed:
+            any_set = x.library.any_tap(x.planes, self.taps, self.channels)
+            return (x.following(self.outputs[0], any_set),)
+        largest = x.library.largest_tap(x.integers, self.taps)
+        return (x.following(self.outputs[0], largest),)

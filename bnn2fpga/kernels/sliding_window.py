@@ -17,10 +17,12 @@ from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, lane_counts
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.kernel import Cycles, Kernel, Pattern, Trips
 from bnn2fpga.design.layers import Layer, Windows
+from bnn2fpga.design.packed_frames import KEPT_AS_PLANES, PackedFrames
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.kernels.bases.row_addresses import RowAddresses
 from bnn2fpga.kernels.bases.window_geometry import WindowGeometry
+from bnn2fpga.packed.library import Geometry
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,27 @@ class SlidingWindow(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.geometry.windows(arrays[0].astype(self.output_type.dtype), self.pad_value),)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        shape, stream = self.geometry, self.outputs[0]
+        where = Geometry(
+            shape.source_shape[:2],
+            shape.kernel,
+            shape.stride,
+            shape.pads[:2],
+            shape.dilation,
+            (shape.output_height, shape.output_width),
+        )
+        if x.kept.dtype == np.uint64 or self.source_type.bits <= KEPT_AS_PLANES:
+            planes = x.planes_as(self.output_type)
+            border = -(self.pad_code >> np.arange(self.output_type.bits) & 1)
+            images = planes.reshape(x.count, -1, *planes.shape[1:])
+            bits = x.library.window_planes(images, x.channels, border.astype(np.uint64), where)
+            return (x.following(stream, bits),)
+        pixels = x.integers.reshape(x.count, -1)
+        windows = x.library.window_integers(pixels, x.channels, self.pad_value, where)
+        return (x.following(stream, windows),)
 
     @property
     def reads(self) -> list[int]:

@@ -11,6 +11,7 @@ from bnn2fpga.design.folding import check_folding, lane_counts
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import LockStep
 from bnn2fpga.design.layers import Copies, Layer
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.design.stream import Stream
 
 
@@ -46,6 +47,9 @@ class StreamFork(LockStep):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return arrays * self.count
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        return frames * self.count
 
     @property
     def parts(self) -> Parts:

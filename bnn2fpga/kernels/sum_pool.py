@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.layers import Layer, WindowSum
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.kernels.bases.window_reducer import WindowReducer
 
 
@@ -32,3 +35,8 @@ class SumPool(WindowReducer):
 
     def reduce(self, taps: Ints) -> Ints:
         return taps.sum(axis=-2, dtype=self.kept_type.dtype)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        ones = np.ones((self.taps, self.channels), np.int32)
+        return (x.following(self.outputs[0], x.library.weighted_taps(x.integers, ones)),)

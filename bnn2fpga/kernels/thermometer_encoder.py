@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -15,11 +16,13 @@ from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, divisors, lane_c
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.design.layers import Layer, Spread
+from bnn2fpga.design.packed_frames import PackedFrames, ending_of
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.kernels.bases.rom_fields import field_bits, lanes_rom
 from bnn2fpga.kernels.bases.step_table import StepTable
+from bnn2fpga.packed.library import Ending
 
 
 def rounded_thresholds(step: int, count: int, half_even: bool) -> Ints:
@@ -118,6 +121,16 @@ class ThermometerEncoder(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0][..., self.channels]),)
+
+    @cached_property
+    def packed_ending(self) -> Ending:
+        """For the packed engine."""
+        return ending_of(self.steps)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        places = self.channels.astype(np.int32)
+        return (x.following(self.outputs[0], x.library.steps(x.integers, places, self.packed_ending)),)
 
     @property
     def cycles(self) -> Cycles:

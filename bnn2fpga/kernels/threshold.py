@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
+
+import numpy as np
 
 from bnn2fpga.circuits.memory import Memory, counter_bits, rom
 from bnn2fpga.circuits.resources import Parts
@@ -13,11 +16,13 @@ from bnn2fpga.design.folding import check_folding, lane_counts
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import LockStep
 from bnn2fpga.design.layers import Layer, Map
+from bnn2fpga.design.packed_frames import PackedFrames, ending_of
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
 from bnn2fpga.kernels.bases.rom_fields import lanes_rom
 from bnn2fpga.kernels.bases.step_table import StepTable
+from bnn2fpga.packed.library import Ending
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,16 @@ class Threshold(LockStep):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0]),)
+
+    @cached_property
+    def packed_ending(self) -> Ending:
+        """For the packed engine."""
+        return ending_of(self.steps)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        places = np.arange(x.channels, dtype=np.int32)
+        return (x.following(self.outputs[0], x.library.steps(x.integers, places, self.packed_ending)),)
 
     @property
     def parts(self) -> Parts:

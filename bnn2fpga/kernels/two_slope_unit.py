@@ -14,6 +14,7 @@ from bnn2fpga.circuits.resources import Parts
 from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.layers import Bend, Layer
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.design.two_slopes import TwoSlopes
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.kernels.bases.elementwise import Elementwise
@@ -112,6 +113,15 @@ class TwoSlopeUnit(Elementwise):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.slopes(arrays[0]).astype(self.output_type.dtype),)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        of = self.slopes
+        knee, slopes, constants = (
+            np.ascontiguousarray(table, np.int64) for table in (of.knee, of.slopes, of.constants)
+        )
+        bent = x.library.two_slopes(x.integers, (knee, slopes, constants), of.shift)
+        return (x.following(self.outputs[0], bent),)
 
     @property
     def parts(self) -> Parts:

@@ -14,6 +14,7 @@ from bnn2fpga.design.folding import check_folding
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.design.layers import Layer, Regroup
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
 
@@ -62,6 +63,9 @@ class WidthConverter(Kernel):
 
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return arrays
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        return frames
 
     @property
     def cycles(self) -> Cycles:

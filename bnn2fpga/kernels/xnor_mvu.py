@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
+
+import numpy.typing as npt
 
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.layers import Dot, Layer
+from bnn2fpga.design.packed_frames import PackedFrames
 from bnn2fpga.kernels.bases.binary_mvu import BinaryMvu
+from bnn2fpga.packed.library import XOR, XOR_WITHIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,13 @@ class XnorMvu(BinaryMvu):
     @property
     def dot_affine(self) -> tuple[int, int]:
         return (1, 0) if self.masked else (2, -self.columns)
+
+    def packed_sums(self, x: PackedFrames) -> npt.NDArray[Any]:
+        product, bits, ending = x.library.product, self.packed_weights.bits, self.packed_ending
+        if self.masked:
+            # bit 0 of -1 and +1 is set, bit 1 is the sign
+            return product(XOR_WITHIN, x.planes, bits, [2], [-1, 0], 0, ending, first=1, second=0)
+        return product(XOR, x.planes, bits, [-1], [0], self.columns, ending)
 
     @property
     def halves(self) -> bool:

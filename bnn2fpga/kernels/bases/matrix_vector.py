@@ -19,12 +19,15 @@ from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, divisors
 from bnn2fpga.design.integers import Ints, IntType
 from bnn2fpga.design.kernel import Cycles, Kernel, Pattern
 from bnn2fpga.design.layers import dot_range
+from bnn2fpga.design.packed_frames import PackedFrames, ending_of
 from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import FoldingError
+from bnn2fpga.kernels.bases.packed_products import PackedWeights
 from bnn2fpga.kernels.bases.rom_fields import lanes_rom
 from bnn2fpga.kernels.bases.step_table import StepTable
 from bnn2fpga.kernels.bases.weight_tiles import WeightTiles
+from bnn2fpga.packed.library import Ending
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,24 @@ class MatrixVector(Kernel):
         scale, offset = self.dot_affine
         sums = (self.dot(arrays[0]) - offset) // scale
         return (self.steps(sums) if self.steps else sums.astype(self.accumulator_type.dtype),)
+
+    @cached_property
+    def packed_weights(self) -> PackedWeights:
+        """For the packed engine."""
+        return PackedWeights(self.weights, self.weight_type)
+
+    @cached_property
+    def packed_ending(self) -> Ending:
+        """For the packed engine."""
+        return ending_of(self.steps)
+
+    def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
+        (x,) = frames
+        return (x.following(self.outputs[0], self.packed_sums(x)),)
+
+    def packed_sums(self, x: PackedFrames) -> npt.NDArray[Any]:
+        """The accumulators behind the steps, if there are any; here of sums that are dot products."""
+        return self.packed_weights.times(x, self.packed_ending)
 
     @property
     def cycles(self) -> Cycles:
