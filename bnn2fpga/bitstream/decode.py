@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -69,7 +69,17 @@ def with_constants(netlist: Netlist) -> Netlist:
             if not tables[net].inputs:
                 constants[net] = HIGH if tables[net].init else LOW
     inputs = {pin: constants.get(net, net) for pin, net in netlist.inputs.items()}
-    return replace(netlist, tables=tuple(tables.values()), inputs=inputs)
+    memories = tuple(_with_enables(memory, constants) for memory in netlist.block_memories)
+    return replace(netlist, tables=tuple(tables.values()), inputs=inputs, block_memories=memories)
+
+
+def _with_enables(memory: BlockMemory, constants: Mapping[str, str]) -> BlockMemory:
+    """Whether a side ever writes shows in its enables."""
+    sides = []
+    for read, write in memory.sides:
+        enables = () if write is None else tuple(constants.get(net, net) for net in write.enables)
+        sides.append((read, write and replace(write, enables=enables)))
+    return replace(memory, sides=tuple(sides))
 
 
 class Extraction:

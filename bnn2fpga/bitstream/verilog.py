@@ -109,7 +109,8 @@ def _block_memories(netlist: Netlist) -> Iterator[str]:
 def _block_memory(memory: BlockMemory, used: set[str]) -> Iterator[str]:
     """Two arrays, data and parity, in units of the narrowest port; sides that nobody reads are left out."""
     reads = [read if read and used.intersection(read.outputs) else None for read, _ in memory.sides]
-    writes = [write for _, write in memory.sides]
+    # a side that never writes may have any width of its own
+    writes = [write if write and set(write.enables) != {LOW} else None for _, write in memory.sides]
     shares = any(read and read.width == WITH_SHARED and read.outputs[-1] in used for read in reads)
     if not shares:
         reads = [read and read.without_shared() for read in reads]

@@ -10,6 +10,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.frames_at_once import frames_at_once
+from bnn2fpga.frontend.lowering.exact_sums import ExactGraph
 from bnn2fpga.frontend.lowering.graph_host import GraphHost
 
 BATCH = 256
@@ -33,14 +34,15 @@ class BeforeCore:
 
 
 def compute_graph(
-    model: ModelWrapper, host: GraphHost, frames: Array, inputs: Ints | None = None
+    model: ModelWrapper, host: GraphHost, frames: Array, inputs: Ints | None = None, exact: bool = False
 ) -> Computed:
     """Executes `model` (the loaded or the streamlined one) and reads off the core's integers.
 
-    With `inputs`, the core's integers (N, …), it begins there instead of at the `frames`. The integers are
-    None where the graph does not hold the tensors at the core's border.
+    With `inputs`, the core's integers (N, …), it begins there instead of at the `frames`. With `exact` the
+    sums that float32 rounds are put on their grids. The integers are None where the graph does not hold the
+    tensors at the core's border.
     """
-    graph = Graph(model)
+    graph = ExactGraph(model, host.sums) if exact else Graph(model)
     known = {name for node in graph.nodes for name in node.output}
     tensors = [core.tensor for core in host.cores]
     whole = known.issuperset(tensors)

@@ -12,7 +12,17 @@ import pytest
 from bnn2fpga.bitstream.block_ram import BlockRam
 from bnn2fpga.bitstream.decode import with_constants
 from bnn2fpga.bitstream.features import Configuration
-from bnn2fpga.bitstream.netlist import HIGH, LOW, FlipFlop, Netlist, Table, TableMemory
+from bnn2fpga.bitstream.netlist import (
+    HIGH,
+    LOW,
+    BlockMemory,
+    FlipFlop,
+    Netlist,
+    ReadPort,
+    Table,
+    TableMemory,
+    WritePort,
+)
 from bnn2fpga.bitstream.slices import MULTIPLEXER, XOR, Slice, reduced
 from bnn2fpga.bitstream.verilog import verilog
 from bnn2fpga.errors import BitstreamError
@@ -232,3 +242,17 @@ def test_constants_that_come_through_tables() -> None:
     found = with_constants(Netlist(tables, (), (), (), {"A": "passed", "B": "kept", "C": "n"}, {"N": "n"}))
     assert found.inputs == {"A": LOW, "B": "kept", "C": "n"}
     assert Table("kept", 2, ("n",)) in found.tables
+
+
+def test_a_side_that_never_writes_may_have_another_width() -> None:
+    """The enable of a ROM as wide as both sides can be an empty table, too."""
+    address = tuple(f"R{bit}" for bit in range(14))
+    outputs = tuple(f"Q{bit}" for bit in range(36))
+    read = ReadPort(36, outputs, address, "C", HIGH, LOW, "WRITE_FIRST", False, LOW, LOW)
+    write = WritePort(1, (HIGH,), ("zero",), address, "C", HIGH)
+    rom = BlockMemory("rom", 5, 0, 0, ((read, write), (None, None)))
+    given = {pin: pin for pin in outputs} | {"Z": "zero"}
+    netlist = Netlist((Table("zero", 0, ()),), (), (), (rom,), given, {"C": "C", **{a: a for a in address}})
+    assert "if (1'b0)" not in (text := verilog(with_constants(netlist), "top")) and "_latches <=" in text
+    with pytest.raises(BitstreamError, match="reads 36 bits and writes 1, which is not read back"):
+        verilog(netlist, "top")

@@ -18,9 +18,6 @@ from tests.networks.shared import run_cpp
 from tests.rtl.runtime import runtime
 
 FRAMES = 1000
-ROUNDED = pytest.mark.xfail(
-    reason="10 frames differ from the graph in float32, 1 from it in float64: not explained"
-)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +26,7 @@ ROUNDED = pytest.mark.xfail(
         ("KWS W3A3", 2_000, 2),
         ("cybersecurity W2A2", 20_000, 20),
         ("VGG W1A1, 8-bit ends", 2_000, 2),
-        pytest.param("ResNet W2A2, 8-bit ends", 2_000, 2, marks=(pytest.mark.long, ROUNDED)),
+        pytest.param("ResNet W2A2, 8-bit ends", 2_000, 2, marks=pytest.mark.long),
     ],
 )
 def test_network(name: str, fps: float, clocked: int, tmp_path: Path) -> None:
@@ -40,7 +37,7 @@ def test_network(name: str, fps: float, clocked: int, tmp_path: Path) -> None:
     needed = resources(design)
     print(f"{name}: {needed}")
     assert needed.dsps == 0
-    computed = compute_graph(model, design.host, frames)
+    computed = compute_graph(model, design.host, frames, exact=True)
     integers = design.host.encode(frames)
     found = design.simulate(integers)
     if computed.integers is not None:

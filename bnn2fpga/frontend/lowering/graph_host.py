@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from bnn2fpga.driver.operations import Cast, FromStream, Operation, Select, ToSt
 from bnn2fpga.driver.program import Program, Step
 from bnn2fpga.errors import BuildError, ModelError
 from bnn2fpga.frontend.graph.execute import Array, Graph
+from bnn2fpga.frontend.lowering.exact_sums import Grid
 from bnn2fpga.frontend.lowering.host_share import append, work
 from bnn2fpga.frontend.lowering.signal import Segment, Signal
 
@@ -103,8 +104,9 @@ class GraphHost:
     `core_input` is the graph's tensor where the core begins; element i of it (flattened) is the stream's
     element number input_index[i], times `input_scale`. `cores` are the tensors where it ends, which share
     its output of `size` integers. `rounded` are the nodes at which a branch was rounded to a grid, so that
-    design and graph differ. Where nodes before the core add floats, `encode` computes them as the driver
-    does: whatever machine it is, the core gets the same integers.
+    design and graph differ. `sums` are tensors that float32 rounds and the core does not, where the user
+    allows it. Where nodes before the core add floats, `encode` computes them as the driver does: whatever
+    machine it is, the core gets the same integers.
     """
 
     graph: Graph
@@ -114,6 +116,7 @@ class GraphHost:
     cores: tuple[CoreOutput, ...]
     size: int
     rounded: tuple[str, ...]
+    sums: Mapping[str, Grid] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -123,11 +126,12 @@ class GraphHost:
         first: Signal,
         cores: Sequence[CoreOutput],
         rounded: tuple[str, ...] = (),
+        sums: Mapping[str, Grid] | None = None,
     ) -> GraphHost:
         """The host of a lowered graph, from the signals at the core's border."""
         size = 1 + max(int(core.places.max()) for core in cores)
         scale = float(first.scale.flat[0])
-        return cls(graph, core_input, scale, first.index, tuple(cores), size, rounded)
+        return cls(graph, core_input, scale, first.index, tuple(cores), size, rounded, sums or {})
 
     @property
     def input_shape(self) -> tuple[int, ...]:

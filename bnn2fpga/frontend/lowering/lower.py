@@ -25,6 +25,7 @@ from bnn2fpga.frontend.lowering.design_input import annotated_type, is_input_ren
 from bnn2fpga.frontend.lowering.dot_product import has_integers, lower_conv, lower_matmul
 from bnn2fpga.frontend.lowering.elementwise import lower_elementwise, refuse_repeats
 from bnn2fpga.frontend.lowering.enlarge import UPSAMPLING, lower_conv_transpose, lower_upsampling
+from bnn2fpga.frontend.lowering.exact_sums import Grid
 from bnn2fpga.frontend.lowering.graph_host import CoreOutput, GraphHost
 from bnn2fpga.frontend.lowering.heads import join_heads
 from bnn2fpga.frontend.lowering.layout import lower_layout
@@ -138,7 +139,8 @@ class Lowering:
         port, places = join_heads(self.build, ends)
         self.joining, _ = self.build.news()
         cores = [CoreOutput.of(signal, place) for signal, place in zip(ends, places, strict=True)]
-        host = GraphHost.of(self.graph, self.core_input, self.first, cores, tuple(self.build.rounded))
+        rounded, sums = tuple(self.build.rounded), self._inexact_sums() if self.exact_sums else {}
+        host = GraphHost.of(self.graph, self.core_input, self.first, cores, rounded, sums)
         if host.encoding.reason and any(node.op_type in LAYERS for node in host.prologue):
             raise ModelError(f"{host.encoding.reason}; quantize in front of it, or take another activation")
         design = self.build.finish(name, [port], host)
@@ -148,6 +150,16 @@ class Lowering:
                 "give a network with a layer (Conv, MatMul, a pool, a second quantizer) behind it"
             )
         return design
+
+    def _inexact_sums(self) -> dict[str, Grid]:
+        """The tensors of sums that float32 rounds, and what they would be."""
+        signals = [value for step in self.steps for value in (step.value,) if isinstance(value, Signal)]
+        found = {}
+        for signal in signals:
+            start = signal.pending[0]
+            if signal.inexact and isinstance(start, Segment) and not signal.padding and not signal.repeats:
+                found[start.tensor] = Grid.of(signal.scale, signal.bias, signal.stream.channels, start.index)
+        return found
 
     def _ends(self) -> list[Signal]:
         """The signals that leave the core, each tensor once."""
