@@ -27,6 +27,9 @@ from bnn2fpga.cli import bitstream_commands  # noqa: F401
 from bnn2fpga.cli import model_commands  # noqa: F401
 
 # isort: split
+from bnn2fpga.cli import check_command  # noqa: F401
+
+# isort: split
 from bnn2fpga.cli import training_commands  # noqa: F401
 
 # isort: split
