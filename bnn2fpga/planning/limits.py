@@ -11,9 +11,9 @@ from bnn2fpga.boards.board import USABLE, Board
 
 MAX_BEAT = 256
 """Bits. All registers of a beat load in one clock; wires of wider beats were what limited the clock."""
-FRAME = 912
+FRAME = 856
 """LUTs of the data mover and all else around the core."""
-PLACES = 1.56
+PLACES = 1.39
 """Places for a LUT that one LUT of the estimate takes: carry chains use some of them as wires."""
 
 

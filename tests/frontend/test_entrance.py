@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bnn2fpga.errors import ModelError, first_line
@@ -58,6 +59,16 @@ def test_a_name_that_no_line_can_show(name: str, place: Callable[[Any], Any]) ->
         load(ModelWrapper(model))
 
 
+def test_an_annotation_that_is_no_text(tmp_path: Path) -> None:
+    """protobuf gives bytes for a text that is no UTF-8."""
+    wrapper = ModelWrapper(network())
+    wrapper.set_tensor_datatype("q", DataType["UINT4"])
+    path = tmp_path / "m.onnx"
+    path.write_bytes(wrapper.model.SerializeToString().replace(b"UINT4", b"UIN\xff4"))
+    with pytest.raises(ModelError, match=r"a value in the graph is b'UIN.*legal: printable characters"):
+        load(path)
+
+
 def test_a_domain_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(network().SerializeToString().replace(QONNX.encode(), QONNX[:-1].encode() + b"\xff"))
@@ -76,8 +87,20 @@ def test_a_convolution_of_a_single_number() -> None:
     """onnxruntime ends the process."""
     model = network()
     model.graph.node[2].input[0] = "s"
-    with pytest.raises(ModelError, match=r"conv.*: .*an input is a single number"):
+    with pytest.raises(ModelError, match=r"conv.*: .*takes images .*, but its input has the shape \(\)"):
         Graph(ModelWrapper(model))
+
+
+@pytest.mark.parametrize(("axes", "message"), [(1, r"the shape \(5,\)"), (3, "as many axes, not the shapes")])
+def test_a_convolution_of_too_few_axes(axes: int, message: str) -> None:
+    """On a constant of one axis onnxruntime ends the process, too."""
+    x = onnx.numpy_helper.from_array(np.ones((1, 1, 5)[-axes:], np.float32), "x0")
+    weights = onnx.numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "w0")
+    node = helper.make_node("Conv", ["x0", "w0"], ["y0"], name="alone")
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y0")]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [x, weights])
+    with pytest.raises(ModelError, match=f"alone: cannot be executed: .*{message}"):
+        Graph(ModelWrapper(helper.make_model(graph)))
 
 
 @pytest.mark.parametrize("name", ["folder", "device"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from bnn2fpga import verify
 from bnn2fpga.build.compiler import Options, Pipeline
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph_reference import compute_graph
 from bnn2fpga.frontend.lowering.exact_sums import Grid
 from tests.frontend.nets import SmallBinaryWeight, conv, images, levels, pixels, sign
@@ -64,3 +66,20 @@ def test_no_sum_is_moved_where_all_are_exact() -> None:
     for exact in (False, True):
         host = Pipeline(seeded(lambda: net, 0), Options(exact_sums=exact), frames[:1]).lowered.host
         assert not host.sums
+
+
+@some_slow("scale", (0.1, 0.3, 1 / 3))
+def test_an_average_of_numbers_that_float32_rounds(scale: float) -> None:
+    """Four of 0.1 * n add up beside their grid, and the next quantizer has thresholds on it."""
+    net = nn.Sequential(levels(4, step=scale), nn.AvgPool2d(2), levels(2, step=3 * scale), conv(2, 3, 1))
+    frames = images(0, FRAMES, *SHAPE)
+    said = r"lies on a threshold at sum .*, where the rounding of the float sum in AveragePool"
+    with pytest.raises(ModelError, match=said):
+        _ = Pipeline(seeded(lambda: net, 0), Options(), frames[:1]).lowered
+    assert verify(net, frames, example_input=frames[:1], exact_sums=True, cpp_frames=2, rtl_frames=1).ok
+
+
+def test_an_average_of_powers_of_two_is_exact() -> None:
+    net = nn.Sequential(levels(4, step=0.125), nn.AvgPool2d(2), levels(2, step=0.25), conv(2, 3, 1))
+    frames = images(0, FRAMES, *SHAPE)
+    assert verify(net, frames, example_input=frames[:1], cpp_frames=0, rtl_frames=0).ok

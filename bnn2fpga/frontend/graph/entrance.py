@@ -107,9 +107,10 @@ def _check_texts(message: Message) -> None:
         if field.type == field.TYPE_MESSAGE:
             for inner in value if _repeated(field) else [value]:
                 _check_texts(inner)
-        elif field.type == field.TYPE_STRING and field.name not in FREE_TEXTS:
+        elif field.type == field.TYPE_STRING:
             for text in value if _repeated(field) else [value]:
-                if not isinstance(text, str) or not text.isprintable():
+                # protobuf gives bytes for what is no UTF-8
+                if not isinstance(text, str) or not (field.name in FREE_TEXTS or text.isprintable()):
                     raise ModelError(
                         f"a {field.name} in the graph is {text[:40]!r}; legal: printable characters in UTF-8"
                     )

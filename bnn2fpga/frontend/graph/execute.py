@@ -26,7 +26,7 @@ from bnn2fpga.errors import ModelError, first_line
 Array = npt.NDArray[Any]
 
 SPATIAL = ("Conv", "ConvTranspose", "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool")
-"""Operators on which onnxruntime ends the process where an input has no axes."""
+"""Operators on which onnxruntime ends the process where an input has too few axes."""
 OUTPUTS = "bnn2fpga_outputs"
 """Where a tidied model keeps the names that its outputs had."""
 
@@ -149,8 +149,8 @@ class Graph:
                         feeds = {name: values[name] for name in node.input if name}
                         if node.op_type == "Concat":
                             feeds = self._as_many_frames(feeds)
-                        if node.op_type in SPATIAL and min(one.ndim for one in feeds.values()) < 1:
-                            raise ValueError("it takes images (N, C, …), but an input is a single number")
+                        if node.op_type in SPATIAL:
+                            _check_images(node, values)
                         names = [name for name in node.output if name]
                         values |= zip(names, self._session(node).run(names, feeds), strict=True)
                 except Exception as error:
@@ -216,6 +216,16 @@ class Graph:
             for name in read.difference(names):
                 values.pop(name, None)
         return {name: values[name] for name in names}
+
+
+def _check_images(node: onnx.NodeProto, values: Mapping[str, Array]) -> None:
+    """A ValueError for a tensor that is no images (N, C, …), or weights that do not fit them."""
+    images = values[node.input[0]]
+    if images.ndim < 3:
+        raise ValueError(f"it takes images (N, C, …), but its input has the shape {images.shape}")
+    if "Conv" in node.op_type and values[node.input[1]].ndim != images.ndim:
+        shapes = f"{images.shape} and {values[node.input[1]].shape}"
+        raise ValueError(f"its input and its weights must have as many axes, not the shapes {shapes}")
 
 
 def _framed(values: Array, batch: int) -> Array:

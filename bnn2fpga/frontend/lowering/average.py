@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import sqrt
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,13 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.quantizer import attribute
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.dot_product import as_image, explicit_pads, pair
+from bnn2fpga.frontend.lowering.dot_product import (
+    CONFIDENCE,
+    as_image,
+    explicit_pads,
+    pair,
+    significant_bits,
+)
 from bnn2fpga.frontend.lowering.linear_chain import NEARLY, chain_values, sampled
 from bnn2fpga.frontend.lowering.residual_trunk import integers
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span, raster_index
@@ -94,19 +101,30 @@ def _averaged(build: Builder, node: onnx.NodeProto, linear: Signal) -> Signal:
     build.say(f"sums of {taps:,}, the division goes into the scale")
     # a rounded trunk does not claim to be what float32 computes
     rounded = 0.0 if taps & (taps - 1) == 0 or linear.grid_bits else 2.0**-22
+    unit, largest = (0.0, 0) if linear.grid_bits else _addition(linear, taps)
+    added = unit * largest * linear.scale + linear.rounding
     return replace(
         linear,
         port=port,
         stream=stream,
         scale=linear.scale / taps,
-        rounding=np.max(linear.rounding) if rows is not None else linear.rounding,
+        rounding=np.max(added) if rows is not None else added,
         offset=linear.offset * taps,
         points=_sums(linear, taps, stream),
         pending=(Segment(node.output[0], index),),
-        relative_rounding=linear.relative_rounding + rounded,
+        relative_rounding=linear.relative_rounding + rounded + unit * sqrt(taps),
         grid_bits=linear.grid_bits + taps.bit_length() - 1,
         spread=0.0,
     )
+
+
+def _addition(signal: Signal, taps: int) -> tuple[float, int]:
+    """By how much of a term float32 rounds a sum of `taps`, as in a dot product; and the largest integer."""
+    ends = (signal.multiplier * int(signal.points[place]) + signal.offset for place in (0, -1))
+    largest = max(map(abs, ends))
+    bits = max(map(significant_bits, np.ravel(signal.scale))) + (largest * taps).bit_length()
+    exact = bits <= 24 and not np.any(signal.bias)
+    return (0.0 if exact else CONFIDENCE * 2.0**-24), largest
 
 
 def _sums(signal: Signal, taps: int, stream: Stream) -> Span:
