@@ -89,6 +89,8 @@ class PackedFrames:
         if self.type == BIPOLAR and kind == TERNARY:
             used = full_words(self.channels)
             return np.stack([np.broadcast_to(used, planes[:, 0].shape), ~planes[:, 0] & used], axis=1)
+        if self.type.bipolar:
+            return self.library.pack(self.integers, kind.bits, kind.bipolar)
         top = planes[:, -1:] if self.type.signed else np.zeros_like(planes[:, :1])
         return np.concatenate([planes, np.repeat(top, kind.bits - self.type.bits, axis=1)], axis=1)
 

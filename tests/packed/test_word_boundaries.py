@@ -88,7 +88,7 @@ def test_gated(border: bool, rows: int, columns: int, seed: int) -> None:
 def test_windows(kind: IntType, count: int, kernel: tuple[int, int], stride: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     pads = tuple(int(pad) for pad in random.integers(0, 3, 4))
-    value = int(random.choice([kind.low, kind.high, 0, -1]))
+    value = int(random.choice([kind.low, kind.high, 0, -1, 3, -5]))
     layer = Windows(
         Stream((6, 8, count), kind),
         kernel,
