@@ -25,7 +25,7 @@ from bnn2fpga.tools.verilator import (
 )
 
 LONGEST_WAIT = 20_000
-"""Clocks without a beat in or out, beyond the longest frame, that count as a deadlock."""
+"""Clocks without a beat in or out that count as a deadlock, besides those of a frame on its way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,8 @@ class RtlSimulator:
         `trace` takes the waveforms (VCD). Raises a ToolError where the design hangs.
         """
         frames = len(inputs[0])
-        longest = max(node.kernel.cycles.interval for node in self.design.nodes)
+        # an image of one row leaves a kernel when all of it has arrived, and may wait a frame in each of them
+        within = 2 * sum(node.kernel.cycles.interval for node in self.design.nodes)
         with TemporaryDirectory(dir=self.executable.parent) as scratch:
             ins = [Path(scratch, f"in{index}.bin").resolve() for index in range(len(inputs))]
             outs = [Path(scratch, f"out{index}.bin").resolve() for index in range(len(self.design.outputs))]
@@ -107,7 +108,7 @@ class RtlSimulator:
             for path, edge, array in zip(ins, self.design.inputs, inputs, strict=True):
                 path.write_bytes(edge.stream.pack(array).tobytes())
             command = [str(self.executable.resolve()), str(frames), str(seed)]
-            command += [str(round(256 * gaps)), str(round(256 * holds)), str(4 * longest + LONGEST_WAIT)]
+            command += [str(round(256 * gaps)), str(round(256 * holds)), str(within + LONGEST_WAIT)]
             command += [str(clocks) if beats else "-", str(trace.resolve()) if trace else "-"]
             printed = run_quietly(
                 [*command, *map(str, ins), *map(str, outs)], self.sources, {}, "RTL", "harness:"
