@@ -36,8 +36,9 @@ users' cases lie in `../shared`, where that is."""
 {FRAMES} random frames the streamlined graph and numpy give what the QONNX graph gives, on {CPP_FRAMES} the
 C++ and on {RTL_FRAMES} the SystemVerilog what numpy does, integers to the bit; both are of a plan of {FPS:,}
 frames/s, or of the fastest where that is slower. Behind each level stand the frames that are equal; a trial
-with `--quick` ends at numpy. Where a refusal names an option, that was taken. With `--exact-sums` a frame may
-differ from the graph: float32 has rounded one of its sums to the other side of a threshold."""
+with `--quick` ends at numpy. Where a refusal names an option, that was taken. With `--exact-sums` numpy is
+compared with the graph whose sums are put on their integer grids; behind `exact sums` stand the frames in
+which float32 decides no threshold otherwise."""
     numbers = f"""\
 LUT, block RAM and frames/s are those of the fastest plan, before synthesis, that fits four fifths of a
 PYNQ-Z2 ({board.luts:,} LUT, {board.bram36:g} block RAM) at {CLOCK_MHZ:g} MHz; no DSP is used. Seconds are

@@ -114,7 +114,7 @@ def test_generated_cpp_is_compiled_once(folder: Path, monkeypatch: pytest.Monkey
     run(1)  # from another folder
     with pytest.raises(OSError, match="/no/compiler"):
         run(2, ("-O2",))
-    monkeypatch.setattr("bnn2fpga.simulation.cpp.gcc_version", lambda: "99")
+    monkeypatch.setattr("bnn2fpga.simulation.cpp.gcc_identity", lambda: "another")
     with pytest.raises(OSError, match="/no/compiler"):
         run(3)
 

@@ -25,9 +25,7 @@ def test_the_page_is_what_was_found() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["network"])
 def test_no_network_differs_or_fails(row: dict[str, str]) -> None:
-    """But for frames in which the rounding of the graph decides, where --exact-sums takes the exact sum."""
-    allowed = {"exact", "refused"} | ({"different"} if "--exact-sums" in row.get("options", "") else set())
-    assert row["outcome"] in allowed, came_out(row)
+    assert row["outcome"] in ("exact", "refused"), came_out(row)
 
 
 def test_ways_out_of_a_refusal() -> None:

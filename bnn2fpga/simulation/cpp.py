@@ -14,7 +14,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.errors import ToolError
 from bnn2fpga.files.kept import folder_parts, make_or_copy
-from bnn2fpga.tools.gcc import find_gcc, gcc_version, header_folder
+from bnn2fpga.tools.gcc import find_gcc, gcc_identity, header_folder
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class CppSimulator:
                 raise ToolError(f"g++ failed on {project}: {first}")
 
         if keep:
-            options = repr((gcc_version(), threads, flags)).encode()
+            options = repr((gcc_identity(), threads, flags)).encode()
             parts = [options, *folder_parts(project), *folder_parts(header_folder())]
             make_or_copy(executable, parts, compiled)
         else:

@@ -15,7 +15,7 @@ from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.files.kept import folder_parts, make_or_copy
 from bnn2fpga.files.templates import render
-from bnn2fpga.tools.gcc import find_gcc, gcc_version
+from bnn2fpga.tools.gcc import find_gcc, gcc_identity
 from bnn2fpga.tools.verilator import (
     compile_object,
     compile_runtime,
@@ -77,7 +77,7 @@ class RtlSimulator:
             _compile(design.name, sources, folder, trace, optimize, runtime)
 
         if keep:
-            options = repr((gcc_version(), verilator_version(), design.name, trace, optimize)).encode()
+            options = repr((gcc_identity(), verilator_version(), design.name, trace, optimize)).encode()
             parts = [options, (folder / "harness.cpp").read_bytes(), *folder_parts(sources)]
             make_or_copy(executable, parts, compiled)
         else:

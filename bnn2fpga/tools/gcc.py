@@ -39,3 +39,10 @@ def gcc_version() -> str:
         return ""
     done = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def gcc_identity() -> tuple[str, int, int, str]:
+    """Of the g++ on PATH: where it lies, its bytes, when it was changed, its version."""
+    path = Path(find_gcc())
+    status = path.stat()
+    return (str(path), status.st_size, status.st_mtime_ns, gcc_version())
