@@ -94,7 +94,7 @@ def simulations(shared: Path) -> None:
     imported("FracNet", shared / "models/fracnet_cifar10.npz", 256)
     design = Pipeline(load(module, photographs[:1]), Options()).lowered
     integers = design.host.encode(photographs)
-    peaks = [memory(design, np.tile(integers, (times, 1, 1, 1))) for times in (1, 4)]
+    peaks = [memory(design, np.concatenate([integers] * times)) for times in (1, 4)]
     print(f"\nCNV, packed: {peaks[0]:.1f} MB beside 512 frames, {peaks[1]:.1f} MB beside 2,048")
 
 
