@@ -16,6 +16,9 @@ from bnn2fpga.packed.library import Library
 CACHE = 1 << 21
 """Bytes of the largest stream of the frames that a core simulates at once."""
 
+MOST_CHANNELS = 1 << 15
+"""Of a kernel's output."""
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -59,9 +62,13 @@ class PackedRun:
 
 
 def through(kernel: Kernel, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
-    """What `kernel` makes of frames, one for each input; in its own way where int32 holds all that passes."""
+    """What `kernel` makes of frames, one for each input.
+
+    In its own way where int32 holds all that passes, and a pixel's results have room on a thread's stack.
+    """
     narrow = all(is_narrow(stream.type) for stream in (*kernel.inputs, *kernel.outputs))
-    return kernel.packed(*frames) if narrow else kernel.unpacked(*frames)
+    small = all(stream.channels <= MOST_CHANNELS for stream in kernel.outputs)
+    return kernel.packed(*frames) if narrow and small else kernel.unpacked(*frames)
 
 
 def _bytes(stream: Stream) -> int:

@@ -301,12 +301,16 @@ extern "C" {
 
 // Integers (pixels, channels) to planes; bipolar ones are -1 and 1.
 void pack(const Int *x, long pixels, long channels, int planes, int bipolar, Word *words) {
-    Int codes[padded(channels)];
-    for (long pixel = 0; pixel < pixels; ++pixel) {
-        const Int *values = x + pixel * channels;
-        for (long m = 0; m < channels; ++m) codes[m] = bipolar ? (values[m] + 1) >> 1 : values[m];
-        pack_pixel(codes, channels, planes, words + pixel * planes * words_of(channels));
-    }
+    const long count = words_of(channels);
+    Int codes[64];
+    for (long pixel = 0; pixel < pixels; ++pixel, words += planes * count)
+        for (long at = 0; at < channels; at += 64) {
+            const long some = channels - at < 64 ? channels - at : 64;
+            const Int *values = x + pixel * channels + at;
+            for (long m = 0; m < some; ++m) codes[m] = bipolar ? (values[m] + 1) >> 1 : values[m];
+            for (int plane = 0; plane < planes; ++plane)
+                words[plane * count + at / 64] = bits_of(codes, some, plane) & low_bits(some);
+        }
 }
 
 // Planes to integers: offset and the gains of the bits that are set.

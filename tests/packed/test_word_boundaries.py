@@ -14,6 +14,7 @@ from bnn2fpga.design.integers import BIPOLAR, TERNARY, IntType
 from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.design.layers import Bend, ChannelDot, Layer, Map, WindowMax, Windows, WindowSum
 from bnn2fpga.design.packed_frames import PackedFrames
+from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.design.two_slopes import TwoSlopes
 from bnn2fpga.kernels import implement
@@ -64,6 +65,19 @@ def test_weights_in_another_order(source: IntType) -> None:
     layer = dot_layer(source, BIPOLAR, (2, 70, 130), 0)
     kernel = implement(replace(layer, weights=np.asfortranarray(layer.weights)))
     check(kernel, random_values(source, (FRAMES, 2, 130), 1))
+
+
+def test_very_wide_pixels() -> None:
+    """Flattened images: what has no room on a thread's stack is not put there."""
+    kind = IntType(2)
+    for count in (1 << 15, (1 << 15) + 1, 3_000_000):
+        steps = random_steps(0, 3, 1, BIPOLAR, "rising", 0)
+        many = Steps(
+            *(np.repeat(table, count, 0) for table in (steps.base, steps.thresholds, steps.signs)), BIPOLAR
+        )
+        check_random(Map(Stream((count,), kind), many), 0)
+    kernel = unit(dot_layer(BIPOLAR, BIPOLAR, (1, 2, 3_000_000), 0), "rising", BIPOLAR, 0)
+    check(kernel, random_values(BIPOLAR, (1, 1, 3_000_000), 0))
 
 
 @pytest.mark.parametrize("bits", [12, 16])
