@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from bnn2fpga.build.budget import spread
 from bnn2fpga.build.compiler import Flow, Options, Pipeline
-from bnn2fpga.build.dataset import correct_labels, load_dataset, predicted_labels
+from bnn2fpga.build.coverage import cover
+from bnn2fpga.build.dataset import Dataset, correct_labels, load_dataset, predicted_labels
 from bnn2fpga.build.design_facts import planned
 from bnn2fpga.build.verify import climb, graph_outputs, random_frames
 from bnn2fpga.cli.explanation import explanation
@@ -33,7 +35,15 @@ from bnn2fpga.cli.options import (
     TrunkBits,
 )
 from bnn2fpga.cli.progress import ExploreProgress
-from bnn2fpga.cli.tables import fifo_table, kernel_table, level_line, share_bars, speed, stacked
+from bnn2fpga.cli.tables import (
+    coverage_lines,
+    fifo_table,
+    kernel_table,
+    level_line,
+    share_bars,
+    speed,
+    stacked,
+)
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.files.writing import check_writable, write_whole
@@ -44,6 +54,8 @@ from bnn2fpga.planning.exploration.workers import open_evaluation
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
 
 PANEL = "Look at a model"
+COVERED = 256
+"""Frames of which the coverage is told."""
 
 
 @command(PANEL, "bnn2fpga simulate tfc.onnx --data mnist.npz --divide 255")
@@ -93,13 +105,26 @@ def verify(
     frames: Frames = None,
     cpp_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the generated C++.")] = None,
     rtl_frames: Annotated[int | None, typer.Option(min=1, help="Frames for the SystemVerilog.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=10_000, help="As many frames as this time allows, those that show most first."
+        ),
+    ] = None,
     trace: Annotated[Path | None, typer.Option(help="Write the SystemVerilog's waveforms (VCD).")] = None,
     exact_sums: ExactSums = False,
     trunk_bits: TrunkBits = None,
     host_layers: HostLayers = False,
     input_type: InputType = None,
 ) -> None:
-    """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another."""
+    """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another.
+
+    With --minutes the frames are spread over the levels by their measured speed: extreme ones and those that
+    show thresholds from another side come first. Then it says what these frames have shown: thresholds seen
+    from both sides, step functions of which every level came out, weight bits whose flip would be seen.
+    """
+    if minutes is not None and (frames or cpp_frames or rtl_frames):
+        raise ConfigError("--minutes counts frames itself; leave out --frames, --cpp-frames, --rtl-frames")
     if trace is not None:
         check_writable(trace)
     options = Options(
@@ -112,11 +137,22 @@ def verify(
     )
     pipeline = Pipeline(model, options)
     chosen = _frames(pipeline, data, divide, frames)
+    if minutes is not None:
+        with out.status("compiling, and measuring the levels"):
+            given = None if data is None else chosen.frames
+            parts = spread(pipeline, given, 60 * minutes)
+        chosen = Dataset(parts.frames)
+        cpp_frames, rtl_frames = parts.cpp_frames, parts.rtl_frames
     worst = None
     with out.status("comparing levels"):
         for level in climb(pipeline, chosen.frames, chosen.scores, cpp_frames, rtl_frames, trace):
             out.print(level_line(level))
             worst = worst or (None if level.ok else level)
+    if minutes is not None:
+        first = chosen.frames[:COVERED]
+        with out.status("flipping bits of weights"):
+            found = cover(pipeline.lowered, pipeline.lowered.host.encode(first))
+        out.print(coverage_lines(found, len(first)))
     if worst is not None:
         raise MismatchError(f"{worst.name} differs from {worst.reference}")
 
@@ -261,8 +297,6 @@ def _content(pipeline: Pipeline, results: Any) -> bytes:
 
 
 def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:
-    from bnn2fpga.build.dataset import Dataset
-
     if data is None:
         return Dataset(random_frames(pipeline, count or 64))
     chosen = load_dataset(data, pipeline.lowered.host.input_shape, divide).first(count)

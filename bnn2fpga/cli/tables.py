@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bnn2fpga.build.coverage import Coverage
 from bnn2fpga.build.ladder import Level
 from bnn2fpga.planning.estimate import Estimate
 from bnn2fpga.planning.timing.fifo_needs import FifoNeed
@@ -34,6 +35,20 @@ def level_line(level: Level) -> Text:
     if level.difference and not level.tolerated:
         line.append(f"\n    first difference: {level.difference}", "red")
     return line
+
+
+def coverage_lines(found: Coverage, frames: int) -> Text:
+    """What the first frames have shown."""
+    rows = [
+        ("thresholds seen from both sides", found.thresholds, ""),
+        ("functions with every level seen", found.functions, ""),
+    ]
+    if found.flips:
+        rows.append(("sampled weight bits whose flip shows", found.flips, f" ± {found.flips.error:.1f}"))
+    lines = [f"the first {frames:,} frames have shown"]
+    for name, share, error in rows:
+        lines.append(f"    {name:<38} {share.found:,} of {share.total:,}  {share.percent:.1f}{error} %")
+    return Text("\n".join(lines))
 
 
 def kernel_table(estimate: Estimate) -> Table:

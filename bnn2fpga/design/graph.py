@@ -157,19 +157,20 @@ class Design:
         specification, and does it where there is no g++. Raises BuildError for a wrong shape or values
         outside the input's type. For designs with one input and one output; `trace` shows every edge.
         """
-        values = self._checked(np.asarray(frames))
+        values = self.checked(np.asarray(frames))
         (edge,) = self.outputs
         library = load_library() if engine == "packed" else None
         if library is None:
             batch = max(1, MEMORY // max(e.stream.size for e in self.edges))
             chunks = [self._run(values[at : at + batch])[edge] for at in range(0, len(values), batch)]
         else:
-            chunks = self._packed(library).outputs(values)
+            chunks = self.packed_run(library).outputs(values)
         if not chunks:
             return np.zeros((0, *edge.stream.shape), edge.stream.type.dtype)
         return np.concatenate(chunks)
 
-    def _packed(self, library: Library) -> PackedRun:
+    def packed_run(self, library: Library) -> PackedRun:
+        """The kernels as the packed engine runs them."""
         places = {edge: place for place, edge in enumerate(self.edges)}
         stops = tuple(
             Stop(
@@ -184,7 +185,7 @@ class Design:
 
     def trace(self, frames: Any) -> Iterator[tuple[Edge, Ints]]:
         """Every edge with the integers that pass it, from the input to the output."""
-        yield from self._run(self._checked(np.asarray(frames))).items()
+        yield from self._run(self.checked(np.asarray(frames))).items()
 
     def run(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
         """What the original graph returns for `x` (its own input shape and type, any batch size).
@@ -193,7 +194,8 @@ class Design:
         """
         return self.host.decode(self.simulate(self.host.encode(np.asarray(x))))
 
-    def _checked(self, frames: npt.NDArray[Any]) -> Ints:
+    def checked(self, frames: npt.NDArray[Any]) -> Ints:
+        """Frames as (N, *input shape), each value of the input's type; a BuildError if they are not."""
         (edge,) = self.inputs
         if frames.ndim < 1 or frames[:1].size != (len(frames) > 0) * edge.stream.size:
             raise BuildError(

@@ -18,6 +18,7 @@ from bnn2fpga.circuits.rom import Rom
 from bnn2fpga.design.integers import Ints
 from bnn2fpga.design.layers import Layer
 from bnn2fpga.design.packed_frames import PackedFrames
+from bnn2fpga.design.step_functions import Steps
 from bnn2fpga.design.stream import Stream
 
 
@@ -102,6 +103,10 @@ class Kernel(ABC):
     @abstractmethod
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         """The meaning: one integer array (N, *shape) an input port in, one an output port out."""
+
+    def before_steps(self, *arrays: Ints) -> tuple[Steps, Ints] | None:
+        """The step functions and what they take (N, …, channels); None for a kernel without any."""
+        return None
 
     def packed(self, *frames: PackedFrames) -> tuple[PackedFrames, ...]:
         """`compute` by the packed engine; its own way where a kernel has one. Only where int32 holds all."""

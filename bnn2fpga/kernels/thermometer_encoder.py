@@ -122,6 +122,9 @@ class ThermometerEncoder(Kernel):
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0][..., self.channels]),)
 
+    def before_steps(self, *arrays: Ints) -> tuple[Steps, Ints] | None:
+        return self.steps, arrays[0][..., self.channels]
+
     @cached_property
     def packed_ending(self) -> Ending:
         """For the packed engine."""

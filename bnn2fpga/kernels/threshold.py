@@ -78,6 +78,9 @@ class Threshold(LockStep):
     def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
         return (self.steps(arrays[0]),)
 
+    def before_steps(self, *arrays: Ints) -> tuple[Steps, Ints] | None:
+        return self.steps, arrays[0]
+
     @cached_property
     def packed_ending(self) -> Ending:
         """For the packed engine."""

@@ -128,10 +128,17 @@ class MatrixVector(Kernel):
         sums: npt.NDArray[np.floating] = x.astype(exact) @ self.weights.T.astype(exact)
         return sums.astype(np.int64)
 
-    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+    def accumulated(self, x: Ints) -> Ints:
+        """The accumulators of inputs (…, K): (…, M)."""
         scale, offset = self.dot_affine
-        sums = (self.dot(arrays[0]) - offset) // scale
+        return (self.dot(x) - offset) // scale
+
+    def compute(self, *arrays: Ints) -> tuple[Ints, ...]:
+        sums = self.accumulated(arrays[0])
         return (self.steps(sums) if self.steps else sums.astype(self.accumulator_type.dtype),)
+
+    def before_steps(self, *arrays: Ints) -> tuple[Steps, Ints] | None:
+        return (self.steps, self.accumulated(arrays[0])) if self.steps else None
 
     @cached_property
     def packed_weights(self) -> PackedWeights:
