@@ -26,7 +26,8 @@ def data_folder(kind: DataKind) -> Path:
 def package_digest() -> str:
     """SHA-256 over the package's own sources and templates, so that a new version reuses no old result."""
     digest = hashlib.sha256()
-    for root, pattern in ((Path(__file__).parents[1], "*.py"), (data_folder("hls_templates"), "*.j2")):
+    package = Path(__file__).parents[1]
+    for root, pattern in ((package, "*.py"), (package, "*.cpp"), (data_folder("hls_templates"), "*.j2")):
         for path in sorted(root.rglob(pattern)):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix
 
 from bnn2fpga.design.kernel import Kernel
 from bnn2fpga.planning.folding.choices import KINDS, Amounts, Choices, joint
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 SECONDS = 20.0
 """For one program; what is found until then is taken, with the gap to what may be possible."""
@@ -54,6 +56,9 @@ class _Rows:
         self.high.append(high)
 
     def constraint(self, variables: int) -> LinearConstraint:
+        from scipy.optimize import LinearConstraint
+        from scipy.sparse import coo_matrix
+
         rows, columns, values = zip(*self.places, strict=True)
         matrix = coo_matrix((values, (rows, columns)), (len(self.low), variables))
         return LinearConstraint(matrix.tocsr(), self.low, self.high)
@@ -95,6 +100,9 @@ def solve(
     for kind, amount, limit in zip(KINDS, needed, limits, strict=True):
         rows.add(dict(enumerate(amount)), 0, np.inf if kind in beyond else limit)
     luts, bram = KINDS.index("LUT"), KINDS.index("BRAM")
+    # scipy takes a third of a second to import, which most commands do without
+    from scipy.optimize import Bounds, milp
+
     found = milp(
         LUT_WEIGHT * needed[luts] / max(limits[luts], 1) + needed[bram] / max(limits[bram], 1),
         integrality=np.arange(len(used)) < whole,
