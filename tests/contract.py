@@ -162,9 +162,11 @@ def run_cpp(design: Design, *inputs: Ints) -> tuple[Ints, ...]:
     return result.outputs
 
 
-def run_packed(kernel: Kernel, arrays: Sequence[Ints], as_planes: bool) -> list[Ints]:
+def run_packed(
+    kernel: Kernel, arrays: Sequence[Ints], as_planes: bool, processor: str = "native"
+) -> list[Ints]:
     """The outputs of the packed engine, whose inputs are kept as integers or as bit planes."""
-    library = load_library()
+    library = load_library(processor)
     assert library is not None
     frames = [
         PackedFrames.of(library, stream.type, array)

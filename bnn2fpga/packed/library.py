@@ -25,7 +25,7 @@ Integers = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 SOURCE = Path(__file__).with_name("packed.cpp")
-FLAGS = ("-O3", "-march=native", "-std=c++17", "-fwrapv", "-shared", "-fPIC", "-w")
+FLAGS = ("-O3", "-std=c++17", "-fwrapv", "-shared", "-fPIC", "-w")
 
 XOR, XOR_WITHIN, XOR_OUTSIDE, AND = range(4)
 """How planes of inputs and weights are joined before bits are counted: alone, where the second plane of the
@@ -266,23 +266,27 @@ class Library:
 
 
 @cache
-def load_library() -> Library | None:
-    """The library for this processor, compiled at the first call of all. None without a working g++."""
+def load_library(processor: str = "native") -> Library | None:
+    """The library for this processor, compiled at the first call of all. None without a working g++.
+
+    Another `processor` is one that g++ knows (-march), such as haswell: for tests of what others have.
+    """
     compiler = shutil.which("g++")
     if compiler is None:
         return None
+    flags = (f"-march={processor}", *FLAGS)
     # the compiler's macros tell its version and what the processor has
-    macros = [compiler, "-march=native", "-dM", "-E", "-x", "c++", os.devnull]
+    macros = [compiler, flags[0], "-dM", "-E", "-x", "c++", os.devnull]
     told = subprocess.run(macros, capture_output=True, check=False).stdout
     with TemporaryDirectory() as scratch:
         path = Path(scratch, "packed.so")
-        command = [compiler, *FLAGS, "-o", str(path), str(SOURCE)]
+        command = [compiler, *flags, "-o", str(path), str(SOURCE)]
 
         def compiled() -> None:
             subprocess.run(command, capture_output=True, check=True)
 
         try:
-            make_or_copy(path, (told, repr(FLAGS).encode(), SOURCE.read_bytes()), compiled)
+            make_or_copy(path, (told, repr(flags).encode(), SOURCE.read_bytes()), compiled)
             return Library(ctypes.CDLL(str(path)))
         except (subprocess.CalledProcessError, OSError):
             return None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,6 +91,23 @@ def test_products_beyond_single_precision(bits: int) -> None:
     x = np.full((2, 2, 70), source.high)
     x[1, :, ::2] = source.low + 1
     check(kernel, x)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles for processors of x86-64")
+@pytest.mark.parametrize("processor", ["x86-64", "haswell"])
+def test_processors_without_wide_popcounts(processor: str) -> None:
+    """Without vectors, and with AVX2: what other machines run."""
+    if processor == "haswell" and "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has no AVX2")
+    for seed, (source, weight) in enumerate(
+        product((BIPOLAR, TERNARY, IntType(2), IntType(8)), (BIPOLAR, IntType(4, signed=True)))
+    ):
+        for rows, columns in ((5, 130), (64, 576), (130, 63)):
+            kernel = unit(dot_layer(source, weight, (5, rows, columns), seed), "rising", IntType(2), seed)
+            x = random_values(source, (2, 5, columns), seed)
+            for as_planes in (False, True):
+                (found,) = run_packed(kernel, [x], as_planes, processor)
+                np.testing.assert_array_equal(found, kernel.compute(x)[0])
 
 
 @many
