@@ -213,7 +213,7 @@ def test_without_batch_norm_nothing_is_rounded_away(seed: int, parameters: dict[
     ladder = verify(net, frames(12), example_input=torch.zeros(1, *SHAPE))
     assert ladder.ok and not any(level.tolerated for level in ladder.levels)
     names = [level.name for level in ladder.levels]
-    assert names == ["QONNX", "streamlined", "numpy", "numpy", "driver", "C++", "RTL"]
+    assert names == ["QONNX", "streamlined", "numpy", "numpy", "driver", "packed", "C++", "RTL"]
 
 
 @pytest.mark.slow
