@@ -43,7 +43,7 @@ def test_a_new_kernel_is_one_file_two_templates_and_a_test(checkout: Path) -> No
     )
     # its contract: meaning, C++ and SystemVerilog are equal, trips and cycles as declared
     shown = python(checkout, "-m", "pytest", "-q", "-n", "0", "tests/kernels/test_negation.py")
-    assert "4 passed" in shown
+    assert "5 passed" in shown
 
 
 def test_a_new_board_is_one_toml_file(checkout: Path) -> None:

@@ -221,6 +221,7 @@ def test_the_ladder_compares_labels() -> None:
     assert [level.name for level in ladder.levels if not level.tolerated] == [
         "QONNX",
         "streamlined",
+        "packed",
         "C++",
         "RTL",
     ]

@@ -90,7 +90,7 @@ def test_kernels_that_are_synthesized_on_their_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs[0].reshape(3, -1), design.simulate(frames).reshape(3, -1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_products_with_weights_of_several_bits(tmp_path: Path) -> None:
     """Of all kinds of inputs, several lanes a beat."""
     kernels = [unit(layer) for layer in test_plane_mvu.TestContract.always]
