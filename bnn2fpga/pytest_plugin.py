@@ -56,14 +56,12 @@ class Accelerator:
         __tracebackhide__ = True
         import numpy as np
 
-        from bnn2fpga.build.ladder import RELATIVE
+        from bnn2fpga.build.ladder import differing
 
         found, wanted = np.asarray(self.run(frames)), np.asarray(expected)
         if found.shape != wanted.shape:
             pytest.fail(f"{self.pipeline.name}: outputs of shape {found.shape}, expected {wanted.shape}")
-        whole = np.issubdtype(wanted.dtype, np.integer)
-        room = 0 if whole else RELATIVE * np.abs(wanted).max(initial=0)
-        places = np.argwhere(~(np.abs(found - wanted) <= room))
+        places = np.argwhere(differing(wanted, found))
         if not len(places):
             return
         frames_off = len(np.unique(places[:, 0]))

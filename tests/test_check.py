@@ -131,6 +131,7 @@ WRONG = {
     "no model": ("frames = 3", "model: Field required"),
     "no data": ('model = "{model}"\n[budget]\naccuracy = 5', "budget of labels without data"),
     "data": ('model = "{model}"\ndata = "absent.npz"', "absent.npz: no such file"),
+    "no frames": ('model = "{model}"\ndata = "none.npy"', "none.npy: holds no frames"),
     "labels": (
         'model = "{model}"\ndata = "data.npz"\nlabels = "few.npy"',
         "legal: a label, or scores, for each of 40",
@@ -143,6 +144,7 @@ WRONG = {
 def test_wrong_settings_are_one_line(name: str, folder: Path, run: Run) -> None:
     text, message = WRONG[name]
     np.save(folder / "few.npy", np.zeros(3))
+    np.save(folder / "none.npy", np.zeros((0, *SHAPE)))
     settings = folder / "bnn2fpga.toml"
     settings.write_text(text.replace("{model}", next(folder.glob("*.onnx")).name))
     code, printed, error = run("check", settings)

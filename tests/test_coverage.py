@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnn2fpga.build import verify
 from bnn2fpga.build.budget import POOL, extremes, spread
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.coverage import Share, cover, flip, flipped, step_functions
@@ -78,11 +79,8 @@ def flips_found(design: Design, frames: Ints, count: int, seed: int) -> int:
         passing, kernel = dict(kept), flip(node.kernel, random)
         for one in design.nodes[design.nodes.index(node) :]:
             own = kernel if one is node else one.kernel
-            arrays = [
-                passing[edge].reshape(len(frames), *stream.shape)
-                for edge, stream in zip(design.incoming(one.name), own.inputs, strict=True)
-            ]
-            passing |= dict(zip(design.outgoing(one.name), own.compute(*arrays), strict=True))
+            computed = own.compute(*design.arriving(one, passing))
+            passing |= dict(zip(design.outgoing(one.name), computed, strict=True))
         found += not np.array_equal(passing[sink].reshape(-1), kept[sink].reshape(-1))
     return found
 
@@ -130,6 +128,13 @@ def test_data_take_part(tmp_path: Path) -> None:
     frames = spread(pipeline, data, seconds=3).frames
     rows = {frame.tobytes() for frame in frames.astype(np.float32)}
     assert len(frames) < 40 or sum(frame.tobytes() in rows for frame in data) == 40
+
+
+def test_no_more_frames_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(small_onnx(tmp_path), Options(fps=10_000))
+    most = 50
+    monkeypatch.setattr(verify, "MOST_BYTES", most * 8 * int(np.prod(SHAPE)))
+    assert len(spread(pipeline, None, seconds=30).frames) == most
 
 
 def test_on_the_command_line(tmp_path: Path, run: Run) -> None:

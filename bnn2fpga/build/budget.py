@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from bnn2fpga.build.compiler import Pipeline
 from bnn2fpga.build.coverage import step_functions
-from bnn2fpga.build.verify import climb, random_frames
+from bnn2fpga.build.verify import climb, most_frames, random_frames
 
 POOL = 256
 """Frames from which those are chosen that come first."""
-MOST = 100_000
-"""Frames of one run."""
 MOST_BITS = 1 << 28
 """Thresholds times frames that are compared for the choice."""
 
@@ -42,7 +40,7 @@ def spread(pipeline: Pipeline, data: npt.NDArray[Any] | None, seconds: float, se
     above = _seconds(pipeline, first[:2], 0, 0) / 2
     cpp = max(_seconds(pipeline, first[:1], 1, 0) - above, 1e-4)
     rtl = max(_seconds(pipeline, first[:1], 0, 1) - above, 1e-4)
-    count = int(np.clip(each / above, 2, MOST))
+    count = int(np.clip(each / above, 2, most_frames(pipeline)))
     frames = first[:count]
     if count > len(first):
         missing = count - len(first)

@@ -18,6 +18,7 @@ from bnn2fpga.build.findings import Checked, Finding, of_digests, of_figure, of_
 from bnn2fpga.build.verify import climb, random_frames
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.files.arrays import read_arrays
+from bnn2fpga.files.digest import file_digest
 from bnn2fpga.files.settings import Table
 from bnn2fpga.files.writing import write_whole
 from bnn2fpga.planning.estimate import estimate
@@ -76,8 +77,8 @@ def check(config: CheckConfig, update: bool = False) -> Checked:
 
     Raises BuildError where something cannot be measured: a missing file, wrong data, a model that is refused.
     """
-    asked = config.budget.accuracy is not None, config.budget.reference is not None or config.labels
-    if any(asked) and config.data is None:
+    labelled = (config.budget.accuracy, config.budget.reference, config.labels)
+    if config.data is None and any(asked is not None for asked in labelled):
         raise ConfigError("budget of labels without data; legal: data = FILE with frames, and labels")
     if update and config.baseline is None:
         raise ConfigError("no baseline is named; legal: baseline = FILE, which --update-baseline then writes")
@@ -99,7 +100,7 @@ def check(config: CheckConfig, update: bool = False) -> Checked:
         "bram36": planned.total.bram36,
         "latency_us": round(planned.latency_us, 3),
     }
-    measured: dict[str, Any] = {"model": _digest(config.model), "figures": figures}
+    measured: dict[str, Any] = {"model": file_digest(config.model), "figures": figures}
     if integers is not None:
         measured["outputs"] = hashlib.sha256(np.ascontiguousarray(integers, np.int64).tobytes()).hexdigest()
     findings = list(_levels(pipeline, data, config.frames))
@@ -168,8 +169,3 @@ def _levels(pipeline: Pipeline, data: Dataset | None, count: int) -> Iterator[Fi
     scores = None if data is None or data.scores is None else data.scores[:count]
     for level in climb(pipeline, frames, scores):
         yield of_level(level)
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

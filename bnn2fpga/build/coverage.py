@@ -8,7 +8,6 @@ from math import sqrt
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bnn2fpga.design.graph import Design
 from bnn2fpga.design.integers import Ints, IntType
@@ -75,11 +74,7 @@ def step_functions(design: Design, frames: Ints) -> Iterator[tuple[Steps, Ints]]
     """Each kernel's step functions, and what they take: (values of all frames in order, channels)."""
     passing = dict(design.trace(frames))
     for node in design.nodes:
-        arrays = [
-            passing[edge].reshape(len(frames), *stream.shape)
-            for edge, stream in zip(design.incoming(node.name), node.kernel.inputs, strict=True)
-        ]
-        found = node.kernel.before_steps(*arrays)
+        found = node.kernel.before_steps(*design.arriving(node, passing))
         if found is not None:
             steps, values = found
             yield steps, values.reshape(-1, steps.channels)
@@ -88,11 +83,12 @@ def step_functions(design: Design, frames: Ints) -> Iterator[tuple[Steps, Ints]]
 def flipped(design: Design, frames: Ints, samples: int = SAMPLES, seed: int = 0) -> Share | None:
     """Of so many weight bits, drawn at random from all, those whose flip changes an output for some frame."""
     library = load_library()
-    weighted = [place for place, node in enumerate(design.nodes) if _weights(node.kernel) is not None]
+    weighted = [place for place, node in enumerate(design.nodes) if hasattr(node.kernel, "weights")]
     if library is None or not weighted:
         return None
     random = np.random.default_rng(seed)
-    sizes = np.array([_bits(design.nodes[place].kernel) for place in weighted], float)
+    kernels: list[Any] = [design.nodes[place].kernel for place in weighted]
+    sizes = np.array([kernel.weights.size * kernel.weight_type.bits for kernel in kernels], float)
     run, taken = design.packed_run(library), design.checked(frames)
     expected = np.concatenate(run.outputs(taken))
     found = 0
@@ -118,11 +114,3 @@ def flip(kernel: Any, random: np.random.Generator) -> Any:
             weights = kernel.weights.copy()
             weights[place] = other
             return replace(kernel, weights=weights)
-
-
-def _weights(kernel: Any) -> npt.NDArray[Any] | None:
-    return getattr(kernel, "weights", None)
-
-
-def _bits(kernel: Any) -> int:
-    return int(kernel.weights.size * kernel.weight_type.bits)

@@ -54,6 +54,8 @@ def load_dataset(path: Path, shape: Sequence[int], divide: float = 1.0) -> Datas
     if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
         what = "values that are not finite" if found.dtype.kind in "f" else f"values of type {found.dtype}"
         raise ConfigError(f"{path}: frames hold {what}; legal: real numbers")
+    if not len(found):
+        raise ConfigError(f"{path}: holds no frames")
     frames = fit_frames(found, tuple(shape), str(path))
     labels = None if labels is None else _whole(labels, len(frames), path)
     scores = arrays.get(SCORES)

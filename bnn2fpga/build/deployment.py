@@ -24,6 +24,7 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.driver.model import ARRAYS_FILE, FORMAT, MODEL_FILE, SIMULATION, Model, facts_digest, load_model
 from bnn2fpga.driver.program import Program
 from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.files.digest import file_digest
 from bnn2fpga.planning.timing.schedule import frame_cycles, latency
 from bnn2fpga.tools.gcc import header_folder
 
@@ -88,10 +89,7 @@ def deploy(
     facts = _facts(pipeline, share) | {
         "clock_mhz": built.clock_mhz or design.target.clock_mhz,
         "flow": built.flow,
-        "files": {
-            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in files
-        },
+        "files": {path.relative_to(folder).as_posix(): file_digest(path) for path in files},
         "bitstream": built.bitstream(pipeline.board),
         "host": host,
     }

@@ -73,11 +73,15 @@ def compare_integers(name: str, reference: str, expected: Ints, found: Ints) -> 
 
 
 def compare_outputs(name: str, reference: str, expected: Array, found: Array) -> Level:
-    """A level whose outputs must be equal: integers to the bit, floats within RELATIVE."""
+    """A level whose outputs must be equal."""
+    return _level(name, reference, "outputs", expected, found, differing(expected, found))
+
+
+def differing(expected: Array, found: Array) -> Array:
+    """Where outputs are not equal: integers to the bit, floats within RELATIVE."""
     if np.issubdtype(expected.dtype, np.integer):
-        return _level(name, reference, "outputs", expected, found, expected != found)
-    tolerance = RELATIVE * np.abs(expected).max(initial=0)
-    return _level(name, reference, "outputs", expected, found, ~(np.abs(expected - found) <= tolerance))
+        return expected != found
+    return ~(np.abs(expected - found) <= RELATIVE * np.abs(expected).max(initial=0))
 
 
 def compare_labels(name: str, reference: str, expected: Array, found: Array) -> Level:

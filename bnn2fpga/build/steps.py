@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from bnn2fpga.build.step_runner import ASIDE, STAMP, Step, StepEvent, needed, ru
 from bnn2fpga.build.verify import climb, glance, graph_outputs, random_frames
 from bnn2fpga.build.versions import versions
 from bnn2fpga.errors import ConfigError, MismatchError
+from bnn2fpga.files.digest import file_digest
 from bnn2fpga.files.package_data import package_digest
 from bnn2fpga.planning.estimate import estimate
 from bnn2fpga.planning.timing.fifo_needs import fifo_needs
@@ -279,10 +279,7 @@ class Build:
         if self.config.data is None:
             return Dataset(random_frames(self.pipeline, self.config.frames))
         shape = self.pipeline.lowered.host.input_shape
-        data = load_dataset(self.config.data, shape, self.config.divide)
-        if not len(data.frames):
-            raise ConfigError(f"{self.config.data}: holds no frames")
-        return data
+        return load_dataset(self.config.data, shape, self.config.divide)
 
     def _cpp_frames(self, frames: int) -> int:
         return max(1, min(frames, CPP_OPERATIONS // max(1, design_facts.operations(self.pipeline.folded))))
@@ -303,7 +300,7 @@ def _refuse_difference(ladder: Ladder) -> None:
 
 def _file_digest(path: Path | None) -> str:
     """SHA-256 of a file that the user names; a missing one is found out by the step that reads it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path and path.is_file() else ""
+    return file_digest(path) if path and path.is_file() else ""
 
 
 def run_build(

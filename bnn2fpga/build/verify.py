@@ -183,10 +183,14 @@ MOST_BYTES = 1 << 30
 """Of random frames."""
 
 
+def most_frames(pipeline: Pipeline) -> int:
+    """That MOST_BYTES hold, as float64."""
+    return MOST_BYTES // (8 * prod(pipeline.lowered.host.input_shape))
+
+
 def random_frames(pipeline: Pipeline, count: int, seed: int = 0) -> Array:
     """Frames for a model whose data is not at hand: half of them image-like, half of a wide range."""
-    shape = pipeline.lowered.host.input_shape
-    most = MOST_BYTES // (8 * prod(shape))
+    shape, most = pipeline.lowered.host.input_shape, most_frames(pipeline)
     if count > most:
         raise ConfigError(f"frames={count:,} of {8 * prod(shape):,} bytes each; legal: 1 to {most:,}")
     if pipeline.imported:

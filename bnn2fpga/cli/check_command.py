@@ -13,7 +13,7 @@ from bnn2fpga.build.check import CheckConfig
 from bnn2fpga.build.check import check as check_model
 from bnn2fpga.build.findings import Checked
 from bnn2fpga.cli.terminal import command, out
-from bnn2fpga.errors import MismatchError
+from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.files.settings import read_settings
 from bnn2fpga.files.writing import check_writable, write_whole
 
@@ -49,6 +49,11 @@ def check(
     for file in (junit, json):
         if file is not None:
             check_writable(file)
+    if not settings.exists():
+        raise ConfigError(
+            f'{settings}: No such file or directory; write one: a line model = "model.onnx", then a table '
+            "[budget] with fps = 1000 or another figure"
+        )
     config = read_settings(settings, CheckConfig).beside(settings.parent)
     checked = check_model(config, update_baseline)
     out.print(_table(checked))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -183,6 +183,13 @@ class Design:
         streams = tuple(edge.stream for edge in self.edges)
         return PackedRun(library, stops, streams, places[self.inputs[0]], places[self.outputs[0]])
 
+    def arriving(self, node: Node, passing: Mapping[Edge, Ints]) -> list[Ints]:
+        """What `node` takes, an array (N, *shape) a port, of the integers that pass the edges."""
+        return [
+            passing[edge].reshape(-1, *stream.shape)
+            for edge, stream in zip(self.incoming(node.name), node.kernel.inputs, strict=True)
+        ]
+
     def trace(self, frames: Any) -> Iterator[tuple[Edge, Ints]]:
         """Every edge with the integers that pass it, from the input to the output."""
         yield from self._run(self.checked(np.asarray(frames))).items()
@@ -210,10 +217,7 @@ class Design:
     def _run(self, frames: Ints) -> dict[Edge, Ints]:
         passing = {self.inputs[0]: frames}
         for node in self.nodes:
-            arrays = [
-                passing[edge].reshape(len(frames), *stream.shape)
-                for edge, stream in zip(self.incoming(node.name), node.kernel.inputs, strict=True)
-            ]
-            results = zip(self.outgoing(node.name), node.kernel.compute(*arrays), strict=True)
+            computed = node.kernel.compute(*self.arriving(node, passing))
+            results = zip(self.outgoing(node.name), computed, strict=True)
             passing |= {edge: array.reshape(len(frames), *edge.stream.shape) for edge, array in results}
         return passing

@@ -129,7 +129,7 @@ def ending_of(steps: Steps | None) -> Ending:
         kind.low,
         kind.step,
         0 if kind.bipolar else kind.low,
-        kind.bits if kind.bits <= KEPT_AS_PLANES else 0,
+        kind.bits if packs(kind) else 0,
     )
 
 

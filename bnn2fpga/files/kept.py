@@ -61,8 +61,9 @@ def clear_kept() -> int:
 
 def _forget(limit: int) -> None:
     """Removes those that were not used for longest until the others take `limit` bytes at most."""
-    total = kept_bytes()
-    for _, size, path in sorted(_entries()):
+    entries = sorted(_entries())
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in entries:
         if total <= limit:
             return
         path.unlink(missing_ok=True)
@@ -81,8 +82,8 @@ def _entries() -> list[tuple[float, int, Path]]:
     return found
 
 
-def folder_parts(folder: Path, pattern: str = "**/*") -> list[bytes]:
+def folder_parts(folder: Path) -> list[bytes]:
     """Names and contents of a folder's files."""
-    files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix().encode() for path in files]
     return [*names, *(path.read_bytes() for path in files)]

@@ -17,7 +17,7 @@ from bnn2fpga.design.folding import WIDEST_BEAT, check_folding, lane_counts
 from bnn2fpga.design.integers import BIPOLAR, TERNARY, Ints, IntType
 from bnn2fpga.design.kernel import Cycles, Kernel, Pattern, Trips
 from bnn2fpga.design.layers import Layer, Windows
-from bnn2fpga.design.packed_frames import KEPT_AS_PLANES, PackedFrames
+from bnn2fpga.design.packed_frames import PackedFrames, packs
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import BuildError, FoldingError
 from bnn2fpga.kernels.bases.row_addresses import RowAddresses
@@ -123,7 +123,7 @@ class SlidingWindow(Kernel):
             shape.dilation,
             (shape.output_height, shape.output_width),
         )
-        if x.kept.dtype == np.uint64 or self.source_type.bits <= KEPT_AS_PLANES:
+        if x.kept.dtype == np.uint64 or packs(self.source_type):
             planes = x.planes_as(self.output_type)
             border = -(self.pad_code >> np.arange(self.output_type.bits) & 1)
             images = planes.reshape(x.count, -1, *planes.shape[1:])

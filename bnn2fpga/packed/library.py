@@ -10,8 +10,8 @@ import ctypes
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,14 +25,14 @@ Integers = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 SOURCE = Path(__file__).with_name("packed.cpp")
-FLAGS = ("-O3", "-std=c++17", "-fwrapv", "-shared", "-fPIC", "-w")
 
 XOR, XOR_WITHIN, XOR_OUTSIDE, AND = range(4)
 """How planes of inputs and weights are joined before bits are counted: alone, where the second plane of the
 input is 1, or 0, and every plane of the one with every plane of the other."""
 
 COMPARED = 16
-"""Thresholds up to which a step function compares with each."""
+"""Thresholds up to which a step function compares with each; more are searched."""
+FLAGS = ("-O3", "-std=c++17", "-fwrapv", "-shared", "-fPIC", "-w", f"-DCOMPARED={COMPARED}")
 
 
 class _Ending(ctypes.Structure):
@@ -65,17 +65,16 @@ class Ending:
     step: int = 1
     first: int = 0
     planes: int = 0
-    _tables: tuple[Integers, ...] = field(init=False, default=())
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _tables(self) -> tuple[Integers, ...]:
         if self.base is None or self.thresholds is None or self.signs is None:
-            return
+            return ()
         thresholds, signs = self.thresholds, self.signs
         if len(thresholds) > COMPARED:
             heights = np.concatenate([np.zeros_like(self.base)[None], signs.cumsum(axis=0)])
             thresholds, signs = thresholds.T, heights.T
-        tables = (self.base, thresholds, signs)
-        object.__setattr__(self, "_tables", tuple(np.ascontiguousarray(table, np.int32) for table in tables))
+        return tuple(np.ascontiguousarray(table, np.int32) for table in (self.base, thresholds, signs))
 
     def of(self, integers: Integers | None, words: Words | None) -> _Ending:
         """For C++, with the array that is written."""
@@ -95,6 +94,16 @@ class Geometry:
     pads: tuple[int, int]
     dilation: tuple[int, int]
     output: tuple[int, int]
+
+    @property
+    def taps(self) -> int:
+        """Pixels of a window."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def windows(self) -> int:
+        """Of an image."""
+        return self.output[0] * self.output[1]
 
     def of_c(self) -> _Geometry:
         """For C++."""
@@ -205,9 +214,8 @@ class Library:
         """Images (frames, height * width, planes, words) to windows (frames * windows, planes, words)."""
         frames, _, planes, _ = images.shape
         where = geometry.of_c()
-        taps = geometry.kernel[0] * geometry.kernel[1]
-        windows = frames * geometry.output[0] * geometry.output[1]
-        found = np.empty((windows, planes, words_of(taps * channels)), np.uint64)
+        shape = (frames * geometry.windows, planes, words_of(geometry.taps * channels))
+        found = np.empty(shape, np.uint64)
         self.functions.window_planes(
             _at(images), *_longs(frames, channels), planes, ctypes.byref(where), _at(border), _at(found)
         )
@@ -216,9 +224,7 @@ class Library:
     def window_integers(self, images: Integers, channels: int, border: int, geometry: Geometry) -> Integers:
         """Images (frames, height * width * channels) to windows (frames * windows, taps * channels)."""
         where = geometry.of_c()
-        taps = geometry.kernel[0] * geometry.kernel[1]
-        windows = len(images) * geometry.output[0] * geometry.output[1]
-        found = np.empty((windows, taps * channels), np.int32)
+        found = np.empty((len(images) * geometry.windows, geometry.taps * channels), np.int32)
         self.functions.window_integers(
             _at(images), *_longs(len(images), channels), ctypes.byref(where), border, _at(found)
         )

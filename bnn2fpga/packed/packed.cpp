@@ -19,8 +19,6 @@ typedef Wide Sums __attribute__((vector_size(64), aligned(8)));
 
 constexpr int LANES = 8;
 constexpr int ROWS = 4;
-// step functions with more thresholds are searched, not compared one by one
-constexpr int COMPARED = 16;
 
 static INLINE long words_of(long channels) { return (channels + 63) / 64; }
 static INLINE long padded(long channels) { return (channels + 63) / 64 * 64; }
@@ -219,9 +217,7 @@ template <typename FLOAT, int MANY>
 static void dense_pixels(const Int *x, long inputs, const FLOAT *weights, long channels, const Ending &to,
                          long pixel) {
     const long wide = padded(channels);
-    FLOAT sums[MANY * wide];
-    Int narrow[wide];
-    for (long at = 0; at < MANY * wide; ++at) sums[at] = 0;
+    Int sums[MANY * wide];
     // whole cache lines of channels stay in registers while the inputs pass
     constexpr int CHUNK = 64 / sizeof(FLOAT) * 2;
     for (long from = 0; from < wide; from += CHUNK) {
@@ -232,12 +228,9 @@ static void dense_pixels(const Int *x, long inputs, const FLOAT *weights, long c
                 for (int m = 0; m < CHUNK; ++m) kept[row][m] += value * weights[k * wide + from + m];
             }
         for (int row = 0; row < MANY; ++row)
-            std::memcpy(sums + row * wide + from, kept[row], sizeof kept[row]);
+            for (int m = 0; m < CHUNK; ++m) sums[row * wide + from + m] = Int(kept[row][m]);
     }
-    for (int row = 0; row < MANY; ++row) {
-        for (long m = 0; m < channels; ++m) narrow[m] = Int(sums[row * wide + m]);
-        finish(to, narrow, channels, pixel + row);
-    }
+    for (int row = 0; row < MANY; ++row) finish(to, sums + row * wide, channels, pixel + row);
 }
 
 template <typename FLOAT>
@@ -361,7 +354,10 @@ void steps(const Int *x, long pixels, long inputs, const Int *places, long chann
 // Planes of images (frames, height, width, planes, words) to planes of windows, taps in raster order.
 void window_planes(const Word *images, long frames, long channels, int planes, const Geometry *of,
                    const Word *border, Word *windows) {
-    const auto some = planes == 1 ? windows_of<1> : planes == 2 ? windows_of<2> : planes == 3 ? windows_of<3> : windows_of<0>;
+    const auto some = planes == 1   ? windows_of<1>
+                      : planes == 2 ? windows_of<2>
+                      : planes == 3 ? windows_of<3>
+                                    : windows_of<0>;
     some(images, frames, channels, planes, *of, border, windows);
 }
 
