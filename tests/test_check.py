@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 import bnn2fpga
+from bnn2fpga.build.findings import of_figure
 from tests.conftest import Run
 from tests.models import SHAPE, small_onnx
 
@@ -149,6 +150,11 @@ def test_wrong_settings_are_one_line(name: str, folder: Path, run: Run) -> None:
     settings.write_text(text.replace("{model}", next(folder.glob("*.onnx")).name))
     code, printed, error = run("check", settings)
     assert code == 2 and message in error and error.count("\n") == 1 and not printed
+
+
+def test_millions_are_written_in_digits() -> None:
+    finding = of_figure("fps", 1_041_666.7, 2e6, None, 0)
+    assert finding.said == "1,041,667 frames/s; the budget is 2,000,000 at least"
 
 
 def test_nothing_is_checked_without_settings(run: Run) -> None:

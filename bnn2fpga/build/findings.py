@@ -90,23 +90,28 @@ def of_level(level: Level) -> Finding:
     )
 
 
+def _number(value: float) -> str:
+    """In digits, never as a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:,g}"
+
+
 def of_figure(
     name: str, found: float, budget: float | None, before: float | None, may_move: float
 ) -> Finding:
     """Of a measured figure; `before` is the baseline's, `may_move` in points, or in per cent of it."""
     more, unit = 1 if name in MORE_IS_BETTER else -1, UNITS[name]
     verdict: Verdict = "new" if budget is None and before is None else "held"
-    said = f"{found:,g} {unit}"
+    said = f"{_number(found)} {unit}"
     if before is not None and found != before:
         points = unit == "%"
         room = may_move if points else may_move * before / 100
-        verdict, said = "moved", f"{said}, was {before:,g}"
+        verdict, said = "moved", f"{said}, was {_number(before)}"
         if more * (before - found) > room:
             verdict = "broke"
             said += f"; may get worse by {room:,.4g} {'points' if points else unit} at most"
     if budget is not None and more * (found - budget) < 0:
         verdict = "broke"
-        said += f"; the budget is {budget:,g} at {'least' if more > 0 else 'most'}"
+        said += f"; the budget is {_number(budget)} at {'least' if more > 0 else 'most'}"
     return Finding(name, verdict, found, budget, before, said)
 
 
