@@ -27,7 +27,8 @@ from scipy.optimize import least_squares
 
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.backends.rtl_cells import copies_text, fifo_text
-from bnn2fpga.build.compiler import Flow, Options, Pipeline
+from bnn2fpga.build.choices import Flow
+from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.circuits.memory import fifo_parts
 from bnn2fpga.circuits.resources import FITTED
 from bnn2fpga.design.graph import Design

@@ -12,6 +12,7 @@ import pytest
 
 import bnn2fpga
 from bnn2fpga.build.findings import of_figure
+from bnn2fpga.build.ladder import Level
 from tests.conftest import Run
 from tests.models import SHAPE, small_onnx
 
@@ -111,6 +112,13 @@ def test_other_outputs_of_the_same_model(folder: Path, run: Run) -> None:
     np.savez(folder / "data.npz", images=1 - data["images"], labels=data["labels"])
     code, printed, _ = run("check", settings)
     assert code == 4 and "though the model is the same; are the data the same?" in " ".join(printed.split())
+
+
+def test_no_baseline_of_levels_that_differ(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    level = Level("numpy", "qonnx", "scores", 8, 7)
+    monkeypatch.setattr("bnn2fpga.build.check.climb", lambda *_: [level])
+    code, printed, _ = run("check", write(folder, top='baseline = "kept.json"\n'), "--update-baseline")
+    assert code == 4 and "not written, as levels differ" in printed and not (folder / "kept.json").exists()
 
 
 def test_what_servers_read(folder: Path, run: Run) -> None:

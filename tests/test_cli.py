@@ -399,3 +399,12 @@ def test_killed_build_resumes_to_the_same_result(tmp_path: Path) -> None:
     )
     assert again.stdout.count("unchanged") == 4
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "build --help", "explore --help", "boards --help"])
+def test_help_waits_for_nothing_heavy(arguments: str) -> None:
+    heavy = {"numpy", "dask", "onnx", "torch", "scipy", "matplotlib"}
+    code = f"import sys; from bnn2fpga.cli.main import main; sys.argv[1:] = {arguments.split()}\n"
+    code += f"try: main()\nexcept SystemExit: print('loaded:', sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("loaded: []\n") and "Usage" in done.stdout

@@ -122,6 +122,15 @@ def test_frames_that_show_most_come_first(tmp_path: Path) -> None:
     assert first.thresholds.found >= 0.9 * every.thresholds.found
 
 
+def test_equal_scores_come_before_all(tmp_path: Path) -> None:
+    """The frame whose scores are closest together, and that whose two largest are; behind top-1, too."""
+    pipeline = Pipeline(small_onnx(tmp_path), Options(fps=10_000))
+    frames = spread(pipeline, None, seconds=1).frames[:POOL]
+    scores = np.sort(pipeline.lowered.run(frames).reshape(len(frames), -1), axis=1)
+    assert np.ptp(scores, axis=1).argmin() == 0
+    assert (scores[:, -1] - scores[:, -2])[:2].min() == (scores[:, -1] - scores[:, -2]).min()
+
+
 def test_data_take_part(tmp_path: Path) -> None:
     pipeline = Pipeline(small_onnx(tmp_path), Options(fps=10_000))
     data = np.random.default_rng(5).random((40, *SHAPE)).astype(np.float32)

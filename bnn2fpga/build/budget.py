@@ -12,6 +12,8 @@ import numpy.typing as npt
 from bnn2fpga.build.compiler import Pipeline
 from bnn2fpga.build.coverage import step_functions
 from bnn2fpga.build.verify import climb, most_frames, random_frames
+from bnn2fpga.design.graph import Design
+from bnn2fpga.design.integers import Ints
 
 POOL = 256
 """Frames from which those are chosen that come first."""
@@ -68,8 +70,9 @@ def _pool(pipeline: Pipeline, data: npt.NDArray[Any] | None, seed: int) -> npt.N
 
 
 def _order(pipeline: Pipeline, pool: npt.NDArray[Any]) -> list[int]:
-    """The frames that add most to the thresholds seen from both sides, then the others."""
+    """Frames of nearly equal scores, then those that add most to the thresholds seen from both sides."""
     design = pipeline.lowered
+    first = _ties(design, design.host.encode(pool))
     sides = []
     for steps, sums in step_functions(design, design.host.encode(pool)):
         values = sums.reshape(len(pool), -1, steps.channels)
@@ -78,8 +81,9 @@ def _order(pipeline: Pipeline, pool: npt.NDArray[Any]) -> list[int]:
         for seen in (low < steps.thresholds, high >= steps.thresholds):
             sides.append((seen & used).reshape(len(pool), -1))
     if not sides or sum(side.size for side in sides) > MOST_BITS:
-        return list(range(len(pool)))
-    missing, left, order = np.concatenate(sides, axis=1), set(range(len(pool))), []
+        return first + [place for place in range(len(pool)) if place not in first]
+    missing, left, order = np.concatenate(sides, axis=1), set(range(len(pool))) - set(first), [*first]
+    missing &= ~missing[first].any(axis=0)
     while left:
         best = max(left, key=lambda place: (int(missing[place].sum()), -place))
         if not missing[best].any():
@@ -88,6 +92,21 @@ def _order(pipeline: Pipeline, pool: npt.NDArray[Any]) -> list[int]:
         left.remove(best)
         missing = missing & ~missing[best]
     return order + sorted(left)
+
+
+def _ties(design: Design, integers: Ints) -> list[int]:
+    """The frames whose scores are closest together: all of them, and the largest two.
+
+    Scores are the network's outputs, or what goes into a last kernel that makes one value of them.
+    """
+    passing = dict(design.trace(integers))
+    edge = design.outputs[0]
+    scores = passing[edge] if edge.stream.size > 1 else design.arriving(design.nodes[-1], passing)[0]
+    ordered = np.sort(scores.reshape(len(integers), -1), axis=1)
+    if ordered.shape[1] == 1:
+        return []
+    spreads, margins = ordered[:, -1] - ordered[:, 0], ordered[:, -1] - ordered[:, -2]
+    return list(dict.fromkeys((int(spreads.argmin()), int(margins.argmin()))))
 
 
 def _seconds(pipeline: Pipeline, frames: npt.NDArray[Any], cpp: int, rtl: int) -> float:

@@ -73,7 +73,7 @@ class CheckConfig(Options):
 
 
 def check(config: CheckConfig, update: bool = False) -> Checked:
-    """Measures the model and compares; with `update` the measured figures become the baseline.
+    """Measures the model and compares; with `update` the figures become the baseline, if all levels agree.
 
     Raises BuildError where something cannot be measured: a missing file, wrong data, a model that is refused.
     """
@@ -103,15 +103,17 @@ def check(config: CheckConfig, update: bool = False) -> Checked:
     measured: dict[str, Any] = {"model": file_digest(config.model), "figures": figures}
     if integers is not None:
         measured["outputs"] = hashlib.sha256(np.ascontiguousarray(integers, np.int64).tobytes()).hexdigest()
-    findings = list(_levels(pipeline, data, config.frames))
+    levels = list(_levels(pipeline, data, config.frames))
+    findings = list(levels)
     for name, found in figures.items():
         before = kept["figures"].get(name) if kept else None
         budget, room = getattr(config.budget, name), getattr(config.may_move, name)
         findings.append(of_figure(name, found, budget, before, room))
     findings += of_digests(measured, kept) if kept else ()
-    if update and config.baseline is not None:
+    exact = all(level.ok for level in levels)
+    if update and exact and config.baseline is not None:
         write_whole(config.baseline, json.dumps(measured, indent=1) + "\n")
-    return Checked(design.name, tuple(findings), measured)
+    return Checked(design.name, tuple(findings), measured, exact)
 
 
 def _labelled(config: CheckConfig, data: Dataset, outputs: Any) -> dict[str, float]:

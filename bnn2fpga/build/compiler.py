@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from bnn2fpga.backends.hls import hls_project
 from bnn2fpga.backends.rtl import rtl_project
 from bnn2fpga.boards.board import Board, load_board
+from bnn2fpga.build.choices import Flow
 from bnn2fpga.design.explanation import Explanation, explain_design
 from bnn2fpga.design.graph import Design
 from bnn2fpga.errors import ModelError
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from bnn2fpga.planning.folding.fold import Plan
 
 
-Flow = Literal["sim", "vitis", "vivado", "openxc7"]
-"""Where a build ends: RTL to simulate, a Vitis HLS project, a bitstream by AMD's or by open tools."""
 GRAPH_STAGES = ("load", "streamline")
 """Stages that a parameter file, which has no graph, does not go through."""
 

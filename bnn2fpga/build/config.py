@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from bnn2fpga.build.choices import Source
 from bnn2fpga.build.compiler import Options
 from bnn2fpga.tools.amd import Vivado
 from bnn2fpga.tools.openxc7 import OpenXC7
-
-Source = Literal["hls", "rtl"]
-"""What the flow `vivado` gives to Vivado: the IP core of Vitis HLS, or the SystemVerilog of the open flow."""
 
 HOW = {"flow", "source", "vivado", "openxc7"}
 """Settings that change nothing before the flow's own steps, but that openxc7 has limits for the step fold."""

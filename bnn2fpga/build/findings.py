@@ -43,11 +43,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """All findings; `measured` is what a baseline keeps."""
+    """All findings; `measured` is what a baseline keeps, of a model whose levels are equal (`exact`)."""
 
     name: str
     findings: tuple[Finding, ...]
     measured: dict[str, Any]
+    exact: bool
 
     @property
     def ok(self) -> bool:

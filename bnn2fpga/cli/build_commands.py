@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bnn2fpga.build.compiler import Flow
-from bnn2fpga.build.config import BuildConfig, Source
-from bnn2fpga.build.step_runner import run_flow
-from bnn2fpga.build.steps import Build
-from bnn2fpga.cli.demo import EPOCHS, Demo
+from bnn2fpga.build.choices import Flow, Source
 from bnn2fpga.cli.options import (
     BoardName,
     Clock,
@@ -26,17 +22,16 @@ from bnn2fpga.cli.options import (
     TrunkBits,
     given_options,
 )
-from bnn2fpga.cli.progress import BuildProgress
-from bnn2fpga.cli.tables import kernel_table, stacked, summary
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import BuildError, ConfigError
-from bnn2fpga.files.settings import read_settings
-from bnn2fpga.planning.estimate import estimate as estimate_design
-from bnn2fpga.report.pages import write_pages
-from bnn2fpga.report.report_file import REPORT, read_report
 from bnn2fpga.tools.chip_database import Tool
 
+if TYPE_CHECKING:
+    from bnn2fpga.build.steps import Build
+
 PANEL = "Build"
+EPOCHS = 60
+"""Of the demo's training."""
 
 
 @command(PANEL, "bnn2fpga demo --output my-demo")
@@ -47,6 +42,10 @@ def demo(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = EPOCHS,
 ) -> None:
     """Trains a small binary network on handwritten digits, builds it and proves all levels equal."""
+    from bnn2fpga.build.step_runner import run_flow
+    from bnn2fpga.cli.demo import Demo
+    from bnn2fpga.cli.progress import BuildProgress
+
     out.print(
         "A binary network without batch norm learns handwritten digits (scikit-learn), becomes QONNX, "
         "then integer kernels, then C++ and RTL; every level is run on all test images and compared.\n"
@@ -117,6 +116,12 @@ def build(
     A build that was stopped goes on where it was; unchanged steps are not run again. Options that are given
     beside a build.toml replace what it says.
     """
+    from bnn2fpga.build.config import BuildConfig
+    from bnn2fpga.build.step_runner import run_flow
+    from bnn2fpga.build.steps import Build
+    from bnn2fpga.cli.progress import BuildProgress
+    from bnn2fpga.files.settings import read_settings
+
     options: dict[str, Any] = {
         "board": board,
         "fps": fps,
@@ -159,6 +164,9 @@ def report(
     folder: Annotated[Path, typer.Argument(help="A build folder, or the folder of its report.json.")],
 ) -> None:
     """Writes index.html and report.md of a build again, from its report.json."""
+    from bnn2fpga.report.pages import write_pages
+    from bnn2fpga.report.report_file import REPORT, read_report
+
     found = sorted(folder.glob(f"[0-9][0-9]-report/{REPORT}"))
     place = found[0].parent if found else folder
     facts = read_report(place / REPORT)
@@ -172,7 +180,11 @@ def report(
 
 
 def _summarize(made: Build, output: Path, folders: dict[str, Path]) -> None:
-    facts = estimate_design(made.pipeline.folded, made.pipeline.board, made.pipeline.planned.limit)
+    from bnn2fpga.cli.tables import kernel_table, stacked, summary
+    from bnn2fpga.planning.estimate import estimate
+    from bnn2fpga.report.report_file import REPORT, read_report
+
+    facts = estimate(made.pipeline.folded, made.pipeline.board, made.pipeline.planned.limit)
     place = output / folders["report"].name
     found = read_report(place / REPORT)
     out.print()

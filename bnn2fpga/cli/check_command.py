@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bnn2fpga.build.check import CheckConfig
-from bnn2fpga.build.check import check as check_model
-from bnn2fpga.build.findings import Checked
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
-from bnn2fpga.files.settings import read_settings
 from bnn2fpga.files.writing import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from bnn2fpga.build.findings import Checked
 
 MARKS = {"held": "[green]✓[/]", "moved": "[yellow]~[/]", "broke": "[bold red]✗[/]", "new": "[dim]·[/]"}
 
@@ -46,6 +45,10 @@ def check(
     RAM and latency are measured, compared with what SETTINGS allow, and with the baseline. No hardware and no
     vendor tool is needed.
     """
+    from bnn2fpga.build.check import CheckConfig
+    from bnn2fpga.build.check import check as check_model
+    from bnn2fpga.files.settings import read_settings
+
     for file in (junit, json):
         if file is not None:
             check_writable(file)
@@ -62,7 +65,8 @@ def check(
     if json:
         write_whole(json, checked.as_json())
     if update_baseline:
-        out.print(f"baseline written: {config.baseline}")
+        kept = "written" if checked.exact else "not written, as levels differ"
+        out.print(f"baseline {kept}: {config.baseline}")
     for finding in checked.broken if annotate else ():
         start = f"::error file={settings},title=bnn2fpga check::" if annotate == "github" else "ERROR: "
         out.print(f"{start}{finding.name}: {finding.said}", markup=False, soft_wrap=True)

@@ -13,8 +13,6 @@ from bnn2fpga.build.config import BuildConfig
 from bnn2fpga.build.step_runner import Step
 from bnn2fpga.build.steps import Build
 
-EPOCHS = 60
-
 
 @dataclass(frozen=True, eq=False)
 class Demo:

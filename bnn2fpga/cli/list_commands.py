@@ -8,7 +8,6 @@ import typer
 from rich.padding import Padding
 from rich.table import Column, Table
 
-from bnn2fpga.boards.board import board_names, load_board
 from bnn2fpga.cli.terminal import command, out
 
 PANEL = "What there is"
@@ -17,6 +16,8 @@ PANEL = "What there is"
 @command(PANEL, "bnn2fpga build model.onnx --board arty-z7-20")
 def boards() -> None:
     """Lists the boards that designs can be folded for."""
+    from bnn2fpga.boards.board import board_names, load_board
+
     counted = [Column(title, justify="right") for title in ("LUT", "FF", "BRAM36", "DSP", "MHz")]
     table = Table("board", "part", *counted, box=None, header_style="bold", padding=(0, 1, 0, 0))
     for name in board_names():

@@ -6,19 +6,11 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
-from bnn2fpga.build.budget import spread
-from bnn2fpga.build.compiler import Flow, Options, Pipeline
-from bnn2fpga.build.coverage import cover
-from bnn2fpga.build.dataset import Dataset, correct_labels, load_dataset, predicted_labels
-from bnn2fpga.build.design_facts import planned
-from bnn2fpga.build.verify import climb, graph_outputs, random_frames
-from bnn2fpga.cli.explanation import explanation
-from bnn2fpga.cli.front_table import front_tables
+from bnn2fpga.build.choices import Flow
 from bnn2fpga.cli.options import (
     BoardName,
     Clock,
@@ -34,24 +26,12 @@ from bnn2fpga.cli.options import (
     Model,
     TrunkBits,
 )
-from bnn2fpga.cli.progress import ExploreProgress
-from bnn2fpga.cli.tables import (
-    coverage_lines,
-    fifo_table,
-    kernel_table,
-    level_line,
-    share_bars,
-    speed,
-    stacked,
-)
 from bnn2fpga.cli.terminal import command, out
 from bnn2fpga.errors import ConfigError, MismatchError
 from bnn2fpga.files.writing import check_writable, write_whole
-from bnn2fpga.planning.estimate import estimate as estimate_design
-from bnn2fpga.planning.exploration.explore import POINTS, Space
-from bnn2fpga.planning.exploration.explore import explore as explore_design
-from bnn2fpga.planning.exploration.workers import open_evaluation
-from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+
+if TYPE_CHECKING:
+    from bnn2fpga.build.compiler import Pipeline
 
 PANEL = "Look at a model"
 COVERED = 256
@@ -74,6 +54,10 @@ def simulate(
     input_type: InputType = None,
 ) -> None:
     """Runs the integer design on DATA; prints the accuracy where labels are known."""
+    from bnn2fpga.build.compiler import Options, Pipeline
+    from bnn2fpga.build.dataset import predicted_labels
+    from bnn2fpga.build.verify import graph_outputs
+
     pipeline = Pipeline(
         model,
         Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, input_type=input_type),
@@ -119,10 +103,18 @@ def verify(
 ) -> None:
     """Compares QONNX, the streamlined graph, numpy, the generated C++ and SystemVerilog with one another.
 
-    With --minutes the frames are spread over the levels by their measured speed: extreme ones and those that
-    show thresholds from another side come first. Then it says what these frames have shown: thresholds seen
-    from both sides, step functions of which every level came out, weight bits whose flip would be seen.
+    With --minutes the frames are spread over the levels by their measured speed: extreme ones, ones of nearly
+    equal scores and those that show thresholds from another side come first; scores in DATA are not compared.
+    Then it says what these frames have shown: thresholds seen from both sides, step functions of which every
+    level came out, weight bits whose flip would be seen.
     """
+    from bnn2fpga.build.budget import spread
+    from bnn2fpga.build.compiler import Options, Pipeline
+    from bnn2fpga.build.coverage import cover
+    from bnn2fpga.build.dataset import Dataset
+    from bnn2fpga.build.verify import climb
+    from bnn2fpga.cli.tables import coverage_lines, level_line
+
     if minutes is not None and (frames or cpp_frames or rtl_frames):
         raise ConfigError("--minutes counts frames itself; leave out --frames, --cpp-frames, --rtl-frames")
     if trace is not None:
@@ -178,6 +170,12 @@ def estimate(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, as builds keep it.")] = False,
 ) -> None:
     """Shows folding, cycles and resources of every kernel, before any synthesis."""
+    from bnn2fpga.build.compiler import Options, Pipeline
+    from bnn2fpga.build.design_facts import planned
+    from bnn2fpga.cli.tables import fifo_table, kernel_table, share_bars, speed, stacked
+    from bnn2fpga.planning.estimate import estimate as estimate_design
+    from bnn2fpga.planning.timing.fifo_needs import fifo_needs
+
     options = Options(
         board=board,
         fps=fps,
@@ -226,7 +224,7 @@ def explore(
         list[float] | None,
         typer.Option(help="A frame rate to ask for, may be repeated; a spread of rates if absent."),
     ] = None,
-    points: Annotated[int, typer.Option(min=1, help="Frame rates to spread.")] = POINTS,
+    points: Annotated[int | None, typer.Option(min=1, help="Frame rates to spread; 16 if absent.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes on this machine; one for each core if absent.")
     ] = None,
@@ -246,7 +244,14 @@ def explore(
     Every board is tried at every clock, from the fastest folding that fits to the smallest. OUTPUT gets
     points.json, front.csv and front.svg. An exploration that was stopped goes on where it was.
     """
-    space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points)
+    from bnn2fpga.build.compiler import Options, Pipeline
+    from bnn2fpga.cli.front_table import front_tables
+    from bnn2fpga.cli.progress import ExploreProgress
+    from bnn2fpga.planning.exploration.explore import POINTS, Space
+    from bnn2fpga.planning.exploration.explore import explore as explore_design
+    from bnn2fpga.planning.exploration.workers import open_evaluation
+
+    space = Space.of(board or ["pynq-z2"], clock or (), fps or (), points or POINTS)
     space.first_tasks()
     lowered = Pipeline(
         model,
@@ -273,6 +278,9 @@ def explain(
 
     Exit code 1 if the model is refused, as for build.
     """
+    from bnn2fpga.build.compiler import Options, Pipeline
+    from bnn2fpga.cli.explanation import explanation
+
     explained = Pipeline(
         model,
         Options(exact_sums=exact_sums, trunk_bits=trunk_bits, host_layers=host_layers, input_type=input_type),
@@ -287,6 +295,8 @@ def explain(
 
 def _content(pipeline: Pipeline, results: Any) -> bytes:
     """One array as .npy; several, by the names of the graph's outputs, as .npz."""
+    import numpy as np
+
     content = io.BytesIO()
     if isinstance(results, tuple):
         names = pipeline.lowered.host.share().outputs
@@ -297,11 +307,16 @@ def _content(pipeline: Pipeline, results: Any) -> bytes:
 
 
 def _frames(pipeline: Pipeline, data: Path | None, divide: float, count: int | None) -> Any:
+    from bnn2fpga.build.dataset import Dataset, load_dataset
+    from bnn2fpga.build.verify import random_frames
+
     if data is None:
         return Dataset(random_frames(pipeline, count or 64))
     return load_dataset(data, pipeline.lowered.host.input_shape, divide).first(count)
 
 
 def _accuracy(outputs: Any, labels: Any) -> str:
+    from bnn2fpga.build.dataset import correct_labels
+
     right = correct_labels(outputs, labels)
     return f"{100 * right / len(labels):.2f} % ({right:,} of {len(labels):,})"

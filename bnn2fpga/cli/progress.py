@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -18,11 +18,13 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from bnn2fpga.build.ladder import Level
-from bnn2fpga.build.seeds import Placed
-from bnn2fpga.build.step_runner import StepEvent
 from bnn2fpga.cli.tables import level_line
-from bnn2fpga.planning.exploration.explore import Progress as Explored
+
+if TYPE_CHECKING:
+    from bnn2fpga.build.ladder import Level
+    from bnn2fpga.build.seeds import Placed
+    from bnn2fpga.build.step_runner import StepEvent
+    from bnn2fpga.planning.exploration.explore import Progress as Explored
 
 
 @dataclass

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from bnn2fpga.build.coverage import Coverage
-from bnn2fpga.build.ladder import Level
-from bnn2fpga.planning.estimate import Estimate
-from bnn2fpga.planning.timing.fifo_needs import FifoNeed
+if TYPE_CHECKING:
+    from bnn2fpga.build.coverage import Coverage
+    from bnn2fpga.build.ladder import Level
+    from bnn2fpga.planning.estimate import Estimate
+    from bnn2fpga.planning.timing.fifo_needs import FifoNeed
+
 
 BAR = 24
 FIFOS = 8

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from bnn2fpga.cli.progress import TrainProgress
-from bnn2fpga.cli.tables import conventions, counts
 from bnn2fpga.cli.terminal import command, out
 
 PANEL = "Train"
@@ -26,6 +24,7 @@ def train(
     A run that was stopped goes on after its last epoch and ends with the same weights. On several GPUs or
     machines: torchrun --nproc-per-node 4 -m bnn2fpga train CONFIG.
     """
+    from bnn2fpga.cli.progress import TrainProgress
     from bnn2fpga.training.config import read_train_config
     from bnn2fpga.training.data import load_images
     from bnn2fpga.training.results import write_results
@@ -57,6 +56,7 @@ def count(
     ),
 ) -> None:
     """Counts what a network costs: binary and float operations, and what the emitted hardware does."""
+    from bnn2fpga.cli.tables import conventions, counts
     from bnn2fpga.training.count import CONVENTIONS, Hardware, count_operations
     from bnn2fpga.training.models import BASELINES, build_model
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -233,3 +235,16 @@ def test_driver_file_needs_numpy_alone(deployments: Path) -> None:
     assert (deployments / "sim/driver.py").read_text() == driver_text()
     assert "from ." not in driver_text()
     assert all(onnx not in driver_text() for onnx in ("onnx", "torch"))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+def test_a_folder_is_shipped_as_documented(deployments: Path) -> None:
+    """The lines of docs/ship.md, where nothing but numpy can be imported."""
+    text = (Path(__file__).parents[2] / "docs/ship.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    absent = "bnn2fpga onnx qonnx torch brevitas finn scipy pydantic"
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent.split()}))\n{lines}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=deployments / "sim", capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 3
