@@ -207,6 +207,22 @@ class ChannelDot:
     weight_type: IntType
 
 
+@dataclass(frozen=True)
+class Product:
+    """Matrix times matrix of two streams, in windows and `heads` of their own.
+
+    `source` is (windows, rows, heads * inner). With `transposed`, `other` is (windows, columns, heads *
+    inner) and each row is multiplied with each of its rows, as queries with keys; otherwise it is (windows,
+    inner, heads * columns), as values are. The result is (windows, rows, heads * columns): the dot product, or an
+    affine image of it that the kernel names (`affine`).
+    """
+
+    source: Stream
+    other: Stream
+    heads: int
+    transposed: bool
+
+
 Layer = (
     Dot
     | GatedDot
@@ -226,6 +242,7 @@ Layer = (
     | Gate
     | Concat
     | Split
+    | Product
 )
 
 

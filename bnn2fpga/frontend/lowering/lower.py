@@ -49,6 +49,7 @@ from bnn2fpga.frontend.lowering.signal import (
     Segment,
     Signal,
 )
+from bnn2fpga.frontend.lowering.stream_product import lower_product
 from bnn2fpga.frontend.lowering.threshold_fusion import fuse_thresholds
 
 DOT_PRODUCTS: dict[str, Callable[..., Signal]] = {
@@ -269,6 +270,8 @@ class Lowering:
         if node.op_type not in LAYOUT | ELEMENTWISE:
             refuse_repeats(node, inputs)
         if node.op_type in DOT_PRODUCTS:
+            if node.op_type == "MatMul" and len(signals) > 1:
+                return lower_product(self.graph, self.build, node, *signals)
             rule = DOT_PRODUCTS[node.op_type]
             if inputs[0] is not signal or not isinstance(inputs[1], Parameter):
                 raise ModelError(f"{node.name}: needs an activation and constant weights, in this order")
