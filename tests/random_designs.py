@@ -6,7 +6,18 @@ import numpy as np
 
 from bnn2fpga.design.graph import Design, Node, Port
 from bnn2fpga.design.integers import BIPOLAR, IntType
-from bnn2fpga.design.layers import Concat, Copies, Dot, Layer, Map, Sum, WindowMax, Windows, WindowSum
+from bnn2fpga.design.layers import (
+    Concat,
+    Copies,
+    Dot,
+    Layer,
+    Map,
+    Product,
+    Sum,
+    WindowMax,
+    Windows,
+    WindowSum,
+)
 from bnn2fpga.design.stream import Stream
 from bnn2fpga.kernels import implement
 from bnn2fpga.kernels.bases.matrix_vector import MatrixVector
@@ -62,6 +73,19 @@ class Grown:
         layer = {"max": WindowMax, "sum": WindowSum}[kind]
         return self.act(self.add(layer(self.stream(port), 9), port))
 
+    def attend(self, port: Port, heads: int = 2) -> Port:
+        """Each pixel attends to all: queries, keys and values, their scores, weights, the weighted sums."""
+        side, channels, source = self.source.pixels, self.source.channels, self.source.shape
+        fork = self.add(Copies(self.stream(port), 3), port)
+        query, key, value = (self.dot(Port(fork.node, index)) for index in range(3))
+        tokens = Stream((1, side, channels), LEVELS)
+        scores = self.act(self.add(Product(tokens, tokens, heads, True), query, key))
+        weights = Stream((1, side, heads * side), LEVELS)
+        mixed = self.add(Product(weights, tokens, heads, False), scores, value)
+        kind = self.stream(mixed).type
+        steps = random_steps(kind.low, kind.high, channels, LEVELS, "mixed", self.seed())
+        return self.add(Map(Stream(source, kind), steps), mixed)
+
     def join(self, port: Port, nesting: int) -> Port:
         """Two or three branches, some of them empty."""
         count = int(self.random.integers(2, 4))
@@ -89,11 +113,25 @@ class Grown:
         return port
 
 
-def random_design(seed: int, side: int = 5, channels: int = 4) -> Design:
-    """Random branches at random foldings, FIFOs sized; a frame of `side` x `side` x `channels`."""
+def random_design(seed: int, side: int = 5, channels: int = 4, attention: bool = False) -> Design:
+    """Random branches at random foldings, FIFOs sized; a frame of `side` x `side` x `channels`.
+
+    With `attention` the frame is attended to and added to what comes of it, in front of the branches.
+    """
     grown = Grown(Stream((side, side, channels), LEVELS), seed)
+    if attention:
+        fork = grown.add(Copies(grown.source, 2), Port(None))
+        attended = grown.attend(Port(fork.node, 0))
+        both = grown.add(Sum(grown.source, grown.source), attended, Port(fork.node, 1))
+        start = grown.act(both)
+        last = grown.blocks(grown.join(start, 0), 1, 0)
+        return _connected(grown, last, f"attention{seed}")
     last = grown.blocks(grown.join(Port(None), 1), int(grown.random.integers(0, 2)), 1)
-    design = connect(f"random{seed}", [*grown.ends, (last, Port(None))], grown.nodes, grown.source)
+    return _connected(grown, last, f"random{seed}")
+
+
+def _connected(grown: Grown, last: Port, name: str) -> Design:
+    design = connect(name, [*grown.ends, (last, Port(None))], grown.nodes, grown.source)
     foldings = {node.name: list(node.kernel.foldings()) for node in design.nodes}
     chosen = {name: kernels[grown.random.integers(len(kernels))] for name, kernels in foldings.items()}
     return size_fifos(refold(design, chosen))

@@ -243,7 +243,14 @@ def simulate(
 
 
 @pytest.mark.parametrize(
-    "design", [residual(0), forked(), *(random_design(seed, 4, 2) for seed in range(4))], ids=lambda d: d.name
+    "design",
+    [
+        residual(0),
+        forked(),
+        *(random_design(seed, 4, 2) for seed in range(4)),
+        random_design(3, 4, attention=True),
+    ],
+    ids=lambda d: d.name,
 )
 def test_planned_fifos_cost_no_cycle(design: Design, tmp_path: Path) -> None:
     """Frames come out of the RTL as if no FIFO were ever full, one every interval, at the latency told."""
@@ -362,6 +369,12 @@ def check_threads(design: Design, folder: Path, seed: int) -> int:
 @some_slow("seed", (1, 8, 11, 15))
 def test_the_model_tells_when_cpp_stops(seed: int, tmp_path: Path) -> None:
     assert check_threads(random_design(seed), tmp_path / "project", seed)
+
+
+@some_slow("seed", (3, 4, 5))
+def test_the_model_tells_when_attention_stops(seed: int, tmp_path: Path) -> None:
+    """Queries wait for the last key; the FIFO that holds them, a beat too small, is named."""
+    assert check_threads(random_design(seed, 4, attention=True), tmp_path / "project", seed)
 
 
 @pytest.mark.long

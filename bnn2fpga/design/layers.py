@@ -213,14 +213,21 @@ class Product:
 
     `source` is (windows, rows, heads * inner). With `transposed`, `other` is (windows, columns, heads *
     inner) and each row is multiplied with each of its rows, as queries with keys; otherwise it is (windows,
-    inner, heads * columns), as values are. The result is (windows, rows, heads * columns): the dot product, or an
-    affine image of it that the kernel names (`affine`).
+    inner, heads * columns), as values are. The result is (windows, rows, heads * columns): the dot product,
+    or an affine image of it that the kernel names (`affine`).
     """
 
     source: Stream
     other: Stream
     heads: int
     transposed: bool
+
+
+@dataclass(frozen=True)
+class BelowMax:
+    """How far each value lies below the largest of its row, 0 or less: (rows, C) to (rows, C)."""
+
+    source: Stream
 
 
 Layer = (
@@ -243,6 +250,7 @@ Layer = (
     | Concat
     | Split
     | Product
+    | BelowMax
 )
 
 

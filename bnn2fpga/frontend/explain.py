@@ -24,6 +24,7 @@ from bnn2fpga.design.host import IntegerHost
 from bnn2fpga.errors import BuildError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.graph.streamline import Applied
+from bnn2fpga.frontend.lowering.below_max import RowMax
 from bnn2fpga.frontend.lowering.host_share import work
 from bnn2fpga.frontend.lowering.lower import Lowering, Step
 from bnn2fpga.frontend.lowering.signal import HostTensor, Parameter, Pooled, Result, Signal
@@ -211,6 +212,8 @@ def _input(lowering: Lowering, tensor: str) -> Input:
         return Input(tensor, shape, "float values, on the host")
     if isinstance(value, Result):
         return Input(tensor, shape, "the network's result, on the host")
+    if isinstance(value, RowMax):
+        return Input(tensor, shape, "the largest of each row of scores")
     waiting = tuple(
         name
         for item in value.pending

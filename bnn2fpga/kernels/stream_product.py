@@ -60,7 +60,8 @@ class StreamProduct(Kernel):
         matching = kept == width if layer.transposed else tokens == inner
         if width % layer.heads or kept % layer.heads or not matching or layer.other.shape[0] != windows:
             raise FoldingError(
-                f"{layer.source.shape} times {layer.other.shape} in {layer.heads} heads: the inner numbers differ"
+                f"{layer.source.shape} times {layer.other.shape} in {layer.heads} heads: the inner numbers "
+                "differ"
             )
         types = layer.source.type, layer.other.type
         return cls(windows, rows, layer.heads, inner, columns, *types, layer.transposed)
@@ -189,7 +190,7 @@ class StreamProduct(Kernel):
 
     @property
     def address_steps(self) -> tuple[int, int, int]:
-        """Of the address to write at: to the next beat of a head, to the next head, to the bank's next row."""
+        """Of the address to write at: to a head's next beat, to the next head, to the bank's next row."""
         if self.transposed:
             return 1, (self.row_folds - 1) * self.column_folds + 1, self.column_folds
         return self.column_folds, self.column_folds, 1

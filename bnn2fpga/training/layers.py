@@ -328,6 +328,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
         folded_norm: bool = False,
         centred: bool = False,
         snap: Snap = power_of_two,
+        groups: int = 1,
     ) -> None:
         QuantConv2d.__init__(
             self,
@@ -336,6 +337,7 @@ class BinaryConv2d(_StandardizedLayer, QuantConv2d):  # type: ignore[misc]
             kernel_size,
             stride=stride,
             padding=padding,
+            groups=groups,
             bias=False,
             weight_quant=BinaryWeightQuant,
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError, first_line
+from bnn2fpga.training.bcmt import BinaryCmt
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
 from bnn2fpga.training.resnet import FracResNet
 
@@ -92,6 +93,7 @@ class ConvNet(nn.Module):  # type: ignore[misc]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
+    "bcmt": BinaryCmt,
     "convnet": ConvNet,
     "fracbnn": partial(FracResNet, norm=True),
     "wsfracbnn": partial(FracResNet, norm=False),

@@ -11,6 +11,7 @@ from torch import nn
 
 from bnn2fpga.build.compiler import Options, Pipeline
 from bnn2fpga.build.verify import climb
+from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load
 from bnn2fpga.kernels.stream_product import StreamProduct
 from tests.frontend.nets import Affine, conv, dense, images, levels, pixels, sign
@@ -47,11 +48,14 @@ class Attention(nn.Module):
         weights: tuple[int, bool] = BIT,
         query: Callable[[], nn.Module] = sign,
         value: Callable[[], nn.Module] = sign,
+        moved: Callable[[torch.Tensor], torch.Tensor] = lambda scores: scores,
         windows: int = 1,
+        below: bool = False,
     ) -> None:
         super().__init__()
-        self.heads, self.dim, self.windows = heads, dim, windows
+        self.heads, self.dim, self.windows, self.below = heads, dim, windows, below
         inner = heads * dim
+        self.moved = moved
         self.start = nn.Sequential(pixels(), conv(3, channels, padding=1), sign())
         self.q = nn.Sequential(conv(channels, inner, 1), Affine(inner, 1, 1), query())
         self.k = nn.Sequential(conv(channels, inner, k, stride=k), Affine(inner, 1, 1), sign())
@@ -74,8 +78,14 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.start(x)
         q, k, v = (self.apart(layer(x)) for layer in (self.q, self.k, self.v))
-        scores = q.transpose(-1, -2) @ k
-        weights = self.weigh(scores + self.bias)
+        scores = self.moved(q.transpose(-1, -2) @ k)
+        if (
+            self.below
+        ):  # p > 0.9 max, p > 0.7 max: BHViT's upper levels, as thresholds of a softmax's numerator
+            below = (scores - scores.amax(-1, keepdim=True)) * self.dim**-0.5
+            weights = self.weigh(torch.exp(below) * 4 - 1.5)
+        else:
+            weights = self.weigh(scores + self.bias)
         mixed = (weights @ v.transpose(-1, -2)).transpose(-1, -2)
         if self.windows > 1:
             mixed = mixed.permute(0, 2, 3, 1, 4)
@@ -95,6 +105,8 @@ FORMS = {
     "two-bit queries": {"query": lambda: levels(2), "k": 2},
     "two-bit values": {"value": lambda: levels(2, True), "k": 2},
     "windows": {"windows": 2},
+    "below the row's largest": {"below": True, "weights": (2, False), "dim": 16},
+    "below the row's largest, d = 32": {"below": True, "dim": 32, "k": 2, "heads": 1},
 }
 
 
@@ -118,3 +130,56 @@ def test_forms(name: str) -> None:
     assert len(levels_) >= 5
     scores = made.lowered.run(x)
     assert len(np.unique(scores, axis=0)) > 3
+
+
+def largest_taken_off(scores: torch.Tensor) -> torch.Tensor:
+    return scores - scores.amax(-1, keepdim=True)
+
+
+def biased(scores: torch.Tensor) -> torch.Tensor:
+    moved = scores + torch.arange(scores[0].numel()).reshape(scores.shape[1:])
+    return largest_taken_off(moved)
+
+
+REFUSED = {
+    "softmax": ({"moved": lambda s: torch.softmax(s, -1)}, "a Softmax within the network divides floats"),
+    "wide queries": ({"query": lambda: levels(5)}, "one of uint5; legal: 1 to 4 bits each"),
+    "float queries": ({"query": lambda: nn.PReLU(16)}, "one is not quantized with a single scale"),
+    "bias and largest": ({"moved": biased}, "as with a bias by position; leave the bias out"),
+    "scores mixed up": (
+        {"moved": lambda s: largest_taken_off(s.transpose(-1, -2))},
+        "a row of its scores does not lie side by side",
+    ),
+    "another largest": (
+        {"moved": lambda s: s * s.amax(-1, keepdim=True)},
+        "does not arrive pixel by pixel",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    form, message = REFUSED[name]
+    with pytest.raises(ModelError, match=message) as caught:
+        _ = pipeline(**form)[0].lowered
+    assert "\n" not in str(caught.value)
+
+
+def test_other_heads() -> None:
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        """Queries' channels are taken apart head by head, keys' the other way round."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.start = nn.Sequential(pixels(), conv(3, 8, padding=1), sign())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            signs = self.start(x)
+            q = signs.reshape(1, 2, 4, 16).transpose(-1, -2)
+            k = signs.reshape(1, 4, 2, 16).transpose(1, 2)
+            return q @ k
+
+    with pytest.raises(ModelError, match="arrive in an order that no kernel takes; legal: token after token"):
+        _ = Pipeline(load(Net().eval(), images(0, 1, 3, 4, 4)), Options()).lowered

@@ -30,11 +30,23 @@ class ReduceSpace(Transformation):  # type: ignore[misc]
                     new = Replacement(model, node)
                     _pool(new, "MaxPool", node.input[0], shape[2:])
                     new.finish()
-                elif node.op_type in POOLS:
+                elif node.op_type in POOLS and not _is_taken_off(model, node):
                     _reduce(model, node)
                 elif node.op_type == "ReduceSum" and node.input[0] in integers:
                     _sum(model, node)
         return model, False
+
+
+def _is_taken_off(model: ModelWrapper, node: NodeProto) -> bool:
+    """Whether it is the largest of each row along the last axis, which is subtracted from all of the row."""
+    shape, readers = shape_of(model, node.input[0]), model.find_consumers(node.output[0]) or []
+    return (
+        node.op_type == "ReduceMax"
+        and [axis % len(shape) for axis in axes_of(model, node)] == [len(shape) - 1]
+        and shape_of(model, node.output[0]) == (*shape[:-1], 1)
+        and [reader.op_type for reader in readers] == ["Sub"]
+        and list(readers[0].input) == [node.input[0], node.output[0]]
+    )
 
 
 def _reduce(model: ModelWrapper, node: NodeProto) -> None:

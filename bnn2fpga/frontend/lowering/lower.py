@@ -18,6 +18,7 @@ from bnn2fpga.frontend.graph.execute import Array, Graph
 from bnn2fpga.frontend.graph.quantizer import QUANTIZERS, Quantizer
 from bnn2fpga.frontend.lowering.activation import lower_max_pool
 from bnn2fpga.frontend.lowering.average import lower_average_pool
+from bnn2fpga.frontend.lowering.below_max import RowMax, lower_below_max
 from bnn2fpga.frontend.lowering.builder import Builder
 from bnn2fpga.frontend.lowering.concatenation import lower_concatenation
 from bnn2fpga.frontend.lowering.constant import lower_constant
@@ -41,7 +42,7 @@ from bnn2fpga.frontend.lowering.operators import (
 )
 from bnn2fpga.frontend.lowering.output import lower_output
 from bnn2fpga.frontend.lowering.padding import lower_pad, quantize_padded
-from bnn2fpga.frontend.lowering.refusals import OTHER_QUANTIZERS, refusal
+from bnn2fpga.frontend.lowering.refusals import OTHER_QUANTIZERS, SOFTMAX_WITHIN, refusal
 from bnn2fpga.frontend.lowering.signal import (
     HostTensor,
     Parameter,
@@ -58,7 +59,7 @@ DOT_PRODUCTS: dict[str, Callable[..., Signal]] = {
     "MatMul": lower_matmul,
 }
 
-Value = Parameter | HostTensor | Signal | Result
+Value = Parameter | HostTensor | Signal | Result | RowMax
 
 
 def lower(
@@ -244,6 +245,10 @@ class Lowering:
                 "join a quantized tensor"
             )
         if node.op_type in QUANTIZERS and feeds_layer(self.graph, node):
+            before = self.graph.between([self.graph.input], node.input[0])
+            softmax = next((one for one in reversed(before) if one.op_type == "Softmax"), None)
+            if softmax is not None:
+                raise ModelError(f"{softmax.name}: {SOFTMAX_WITHIN}")
             raise ModelError(
                 f"{node.name}: takes what the host computes ({', '.join(sorted(OUTPUT))} or a float layer) "
                 "back into the network; quantize the layers in front of it"
@@ -258,6 +263,11 @@ class Lowering:
     def _on_signal(self, node: onnx.NodeProto, inputs: list[Value]) -> Value:
         signals = [value for value in inputs if isinstance(value, Signal)]
         signal = signals[0]
+        largest = next((value for value in inputs if isinstance(value, RowMax)), None)
+        if largest is not None:
+            return lower_below_max(self.graph, self.build, node, signal, largest)
+        if node.op_type == "ReduceMax":
+            return RowMax(signal)
         if node.op_type in OUTPUT:
             return lower_output(self.graph, self.build, node, signal, self.exact_sums)
         if any(self.graph.reads(name) for name in node.output[1:]):

@@ -47,6 +47,13 @@ ANY = (
 )
 
 
+SOFTMAX_WITHIN = (
+    "a Softmax within the network divides floats; quantize the scores themselves (weights by a threshold: "
+    "bits of scores + bias - limit), or the scores less the largest of their row (a ladder below it); see "
+    "docs/hybrid.md"
+)
+"""Attention's own, whose weights go on into a layer."""
+
 OTHER_QUANTIZERS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "FloatQuant"})
 
 

@@ -22,40 +22,56 @@ from bnn2fpga.kernels.stream_product import MOST_BITS, StreamProduct
 
 
 def lower_product(graph: Graph, build: Builder, node: onnx.NodeProto, left: Signal, right: Signal) -> Signal:
-    """(1, …, rows, inner) times (1, …, inner, columns), both quantized; the leading axes are windows and heads."""
+    """(1, …, rows, inner) times (1, …, inner, columns); the axes in front are windows and heads."""
     left, right = (_numbers(graph, build, node, signal) for signal in (left, right))
     shapes = left.index.shape, right.index.shape
     if len(shapes[0]) != len(shapes[1]) or shapes[0][:-2] != shapes[1][:-2]:
         raise ModelError(
-            f"{node.name}: multiplies {shapes[0]} with {shapes[1]}; the axes in front of the last two must be "
-            "equal: give both sides the same heads and windows"
+            f"{node.name}: multiplies {shapes[0]} with {shapes[1]}; the axes in front of the last two must "
+            "be equal: give both sides the same heads and windows"
         )
-    (rows, inner), columns = shapes[0][-2:], shapes[1][-1]
-    count = prod(shapes[0][1:-2])
+    found = _matched(left, right)
+    if found is not None:
+        layer, index = found
+        return _product(build, node, left, right, layer, Segment(node.output[0], index))
+    # the transpose of a product is that of the transposes, the other way round
+    found = _matched(_transposed(right), _transposed(left))
+    if found is not None:
+        layer, index = found
+        return _product(build, node, right, left, layer, Segment(node.output[0], index.swapaxes(-1, -2)))
+    raise ModelError(
+        f"{node.name}: its two sides arrive in an order that no kernel takes; legal: token after token, "
+        "heads side by side in the channels (reshape (1, heads * d, tokens) or (1, tokens, heads * d) into "
+        "heads, then transpose), both sides from the same windows"
+    )
+
+
+def _transposed(signal: Signal) -> Signal:
+    return signal.with_segment(Segment(signal.segment.tensor, signal.index.swapaxes(-1, -2)))
+
+
+def _matched(left: Signal, right: Signal) -> tuple[Product, Ints] | None:
+    """The layer, and where each element of its result lies, if both sides come as the kernel takes them."""
+    rows, inner = left.index.shape[-2:]
+    columns, count = right.index.shape[-1], prod(left.index.shape[1:-2])
     first = left.index.reshape(count, rows, inner)
     order = np.argsort(first[:, 0, 0])
-    second = right.index.reshape(count, inner, columns)[order]
-    first = first[order]
+    first, second = first[order], right.index.reshape(count, inner, columns)[order]
     for heads in (number for number in range(count, 0, -1) if count % number == 0):
         windows = count // heads
         if not np.array_equal(first, _places(windows, rows, heads, inner)):
             continue
         for transposed in (True, False):
-            kept = (windows, columns if transposed else inner, heads, inner if transposed else columns)
-            places = _places(*kept)
+            tokens, width = (columns, inner) if transposed else (inner, columns)
+            places = _places(windows, tokens, heads, width)
             if np.array_equal(second, places.swapaxes(1, 2) if transposed else places):
-                shape = (windows, kept[1], heads * kept[3])
                 source = Stream((windows, rows, heads * inner), left.stream.type)
-                layer = Product(source, Stream(shape, right.stream.type), heads, transposed)
+                kept = Stream((windows, tokens, heads * width), right.stream.type)
                 index = np.empty((count, rows, columns), np.int64)
                 index[order] = _places(windows, rows, heads, columns)
-                tensor = Segment(node.output[0], index.reshape(*shapes[0][:-1], columns))
-                return _product(build, node, left, right, layer, tensor)
-    raise ModelError(
-        f"{node.name}: its two sides arrive in an order that no kernel takes; legal: token after token, heads "
-        "side by side in the channels (reshape (1, heads * d, tokens) or (1, tokens, heads * d) into heads, then "
-        "transpose), both sides from the same windows"
-    )
+                index = index.reshape(*left.index.shape[:-1], columns)
+                return Product(source, kept, heads, transposed), index
+    return None
 
 
 def _numbers(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal) -> Signal:
@@ -72,8 +88,8 @@ def _numbers(graph: Graph, build: Builder, node: onnx.NodeProto, signal: Signal)
         )
     if signal.stream.type.bits > MOST_BITS:
         raise ModelError(
-            f"{node.name}: multiplies two activations, one of {signal.stream.type}; legal: 1 to {MOST_BITS} bits "
-            "each; quantize to fewer bits in front of it"
+            f"{node.name}: multiplies two activations, one of {signal.stream.type}; legal: 1 to {MOST_BITS} "
+            "bits each; quantize to fewer bits in front of it"
         )
     return signal
 
@@ -117,9 +133,10 @@ def _product(
     port, kernel = build.add(node.name, layer, left.port, right.port)
     assert isinstance(kernel, StreamProduct)
     where = f"{kernel.heads} heads" + (f" in {kernel.windows} windows" if kernel.windows > 1 else "")
+    others = "rows" if layer.transposed else "columns"
     build.say(
-        f"{left.stream.type} rows times {right.stream.type} "
-        f"{'rows' if layer.transposed else 'columns'} of the other stream, {kernel.inner} products a sum, {where}"
+        f"{left.stream.type} rows times {right.stream.type} {others} of the other stream, "
+        f"{kernel.inner} products a sum, {where}"
     )
     multiplier, offset = kernel.affine
     scale = left.scale * right.scale

@@ -33,7 +33,8 @@ from bnn2fpga.planning.timing.schedule import (
 SMALLEST = 2
 """Beats; a FIFO of one beat passes one every other cycle."""
 PATIENCE = 4
-"""Frames that the schedule may be behind `earliest` before it is given up."""
+"""Frames that the schedule may be behind `earliest` before it is given up, on top of a frame's own way
+through: what waits for another branch waits as long as that takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,8 @@ class Steady:
             stations.append(_Station(process, events, ins, outs))
         first, pace = earliest(design), interval(design)
         cycles = [station.cycles(first) for station in stations]
-        limits = [some + PATIENCE * pace for some in cycles]
+        way = max(int(first[edge].read[-1]) for edge in design.outputs)
+        limits = [some + PATIENCE * pace + way for some in cycles]
         steady = cls(design, pace, [edge.depth for edge in design.edges], stations, cycles, limits)
         for station in range(len(stations)):
             steady._put(station, cycles[station])
