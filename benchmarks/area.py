@@ -292,15 +292,17 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path(__file__).parents[2] / "shared/models")
     parser.add_argument("--count", type=int, default=24, help="Kernels of a kind.")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Syntheses at a time.")
+    parser.add_argument(
+        "--kind", action="append", help="Measure kernels of this class alone; keep the others."
+    )
     parser.add_argument("--fit-only", action="store_true", help="Synthesize nothing.")
     arguments = parser.parse_args()
     known = {row["digest"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.is_file() else {}
     # plans follow the fit: what was measured for the plans before is not dropped by fitting alone
-    rows: dict[str, Row] = dict(known) if arguments.fit_only else {}
-    samples = {
-        digest(sample.files()): sample
-        for sample in chosen(arguments.models, arguments.count) + list(planned(arguments.models))
-    }
+    rows: dict[str, Row] = dict(known) if arguments.fit_only or arguments.kind else {}
+    sweep = chosen(arguments.models, arguments.count) + list(planned(arguments.models))
+    asked = [sample for sample in sweep if not arguments.kind or sample.kind in arguments.kind]
+    samples = {digest(sample.files()): sample for sample in asked}
     missing = [] if arguments.fit_only else [key for key in samples if key not in known]
     pool = ThreadPoolExecutor(arguments.workers)
     runs = {pool.submit(measure, samples[key].files(), "k0"): key for key in missing}

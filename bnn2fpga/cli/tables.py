@@ -207,6 +207,17 @@ def counts(model: str, found: Any, hardware: Any) -> Table:
     return table
 
 
+def float_counts(name: str, found: Any) -> Table:
+    """What a network in floating point costs, beside its size."""
+    table = Table(name, "count", box=None, header_style="bold")
+    table.columns[1].justify = "right"
+    for what in ("convolutions", "depthwise", "linear", "attention"):
+        table.add_row(f"multiply-accumulates: {what}", f"{getattr(found, what):,}")
+    table.add_row("all", f"{found.macs / 1e9:.3f} G")
+    table.add_row("parameters", f"{found.parameters / 1e6:.2f} M")
+    return table
+
+
 def conventions(before: str, after: str, old: Any, new: Any, ways: Iterable[Any]) -> Table:
     """BOPs/64 + FLOPs of two networks, under several conventions."""
     table = Table(

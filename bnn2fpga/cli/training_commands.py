@@ -45,21 +45,28 @@ def train(
         run_training(settings, data, output, Callbacks(progress.step, progress.epoch, finish))
 
 
-@command(PANEL, "bnn2fpga count wsfracbnn --classes 100")
+@command(PANEL, "bnn2fpga count wsfracbnn --classes 100", "bnn2fpga count cmt --size ti")
 def count(
-    model: Annotated[str, typer.Argument(help="A network by name: mlp, convnet, fracbnn, wsfracbnn.")],
+    model: Annotated[
+        str, typer.Argument(help="A network by name: mlp, convnet, bcmt, fracbnn, wsfracbnn, or cmt.")
+    ],
     classes: Annotated[int, typer.Option(min=2, help="Classes to tell apart.")] = 10,
     image: Annotated[tuple[int, int, int], typer.Option(help="Channels, height and width of an image.")] = (
         3,
         32,
         32,
     ),
+    size: Annotated[str, typer.Option(help="Of cmt, as published: ti, xs, s, b.")] = "ti",
 ) -> None:
     """Counts what a network costs: binary and float operations, and what the emitted hardware does."""
-    from bnn2fpga.cli.tables import conventions, counts
+    from bnn2fpga.cli.tables import conventions, counts, float_counts
+    from bnn2fpga.training.cmt import count_size
     from bnn2fpga.training.count import CONVENTIONS, Hardware, count_operations
     from bnn2fpga.training.models import BASELINES, build_model
 
+    if model == "cmt":
+        out.print(float_counts(f"cmt {size}", count_size(size)))
+        return
     found = count_operations(build_model(model, image, classes, {}), image)
     out.print(counts(model, found, Hardware.of(found)))
     if model in BASELINES:

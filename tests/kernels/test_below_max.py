@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,3 +41,21 @@ def test_below_the_largest(layer: BelowMax, seed: int) -> None:
     (found,) = implement(layer).compute(x.reshape(2, layer.source.pixels, layer.source.channels))
     flat = x.reshape(-1, layer.source.channels).tolist()
     assert np.array_equal(found.reshape(-1, layer.source.channels), [[v - max(r) for v in r] for r in flat])
+
+
+@pytest.mark.parametrize("dim", [16, 32, 64])
+def test_a_ladder_below_the_largest_is_a_softmax_s(dim: int) -> None:
+    """BHViT's upper levels, p > 0.9 max and p > 0.7 max of a softmax in float64, on 350,000 rows.
+
+    In popcounts: within half of floor(-sqrt(d) ln t), rounded down to even (arXiv 2503.02394).
+    """
+    counts = np.random.default_rng(dim).binomial(dim, 0.5, (350_000, 16))
+    kernel = implement(rows(IntType.holding(0, dim), (1,), 16))
+    (below,) = kernel.compute(counts[None])
+    scores = (2.0 * counts - dim) / np.sqrt(dim)
+    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares = exponentials / exponentials.sum(axis=1, keepdims=True)
+    for level in (0.9, 0.7):
+        within = int(-np.sqrt(dim) * np.log(level) / 2)
+        expected = shares > level * shares.max(axis=1, keepdims=True)
+        np.testing.assert_array_equal(below[0] >= -within, expected)

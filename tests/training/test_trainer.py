@@ -173,7 +173,10 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "resnet50"}, "model 'resnet50' is not known; legal: convnet, fracbnn, mlp, wsfracbnn"),
+        (
+            {"model": "resnet50"},
+            "model 'resnet50' is not known; legal: bcmt, convnet, fracbnn, mlp, wsfracbnn",
+        ),
         ({"parameters": {"width": 3}}, "model mlp: no parameter 'width'; legal: hidden, standardized"),
         (
             {"model": "fracbnn", "parameters": {"norm": False}},
