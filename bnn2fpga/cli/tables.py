@@ -192,6 +192,7 @@ def counts(model: str, found: Any, hardware: Any) -> Table:
     rows = {
         "binary operations (XNOR and count)": binary,
         "  of them second phases of fractional layers": found.low,
+        "attention: products of two streams": found.attention,
         "numbers through batch norms": found.norm_elements,
         "numbers through RPReLUs": found.rprelu_elements,
         "multiply-accumulates in floating point": found.linear,
@@ -205,6 +206,12 @@ def counts(model: str, found: Any, hardware: Any) -> Table:
     for name, value in rows.items():
         table.add_row(name, f"{value:,}")
     return table
+
+
+def split_share(whole: int, split: int) -> Text:
+    """What split-and-mixed layers take off the blocks' convolutions, without the attention."""
+    share = 100 * (split / whole - 1)
+    return Text(f"convolutions of the blocks: {split:,} products, {whole:,} if all were whole: {share:.1f} %")
 
 
 def float_counts(name: str, found: Any) -> Table:

@@ -48,7 +48,7 @@ def train(
 @command(PANEL, "bnn2fpga count wsfracbnn --classes 100", "bnn2fpga count cmt --size ti")
 def count(
     model: Annotated[
-        str, typer.Argument(help="A network by name: mlp, convnet, bcmt, fracbnn, wsfracbnn, or cmt.")
+        str, typer.Argument(help="A network by name: mlp, convnet, bcmt, csasml, fracbnn, wsfracbnn, cmt.")
     ],
     classes: Annotated[int, typer.Option(min=2, help="Classes to tell apart.")] = 10,
     image: Annotated[tuple[int, int, int], typer.Option(help="Channels, height and width of an image.")] = (
@@ -59,16 +59,22 @@ def count(
     size: Annotated[str, typer.Option(help="Of cmt, as published: ti, xs, s, b.")] = "ti",
 ) -> None:
     """Counts what a network costs: binary and float operations, and what the emitted hardware does."""
-    from bnn2fpga.cli.tables import conventions, counts, float_counts
+    from bnn2fpga.cli.tables import conventions, counts, float_counts, split_share
     from bnn2fpga.training.cmt import count_size
     from bnn2fpga.training.count import CONVENTIONS, Hardware, count_operations
+    from bnn2fpga.training.csasml import block_products
     from bnn2fpga.training.models import BASELINES, build_model
 
     if model == "cmt":
         out.print(float_counts(f"cmt {size}", count_size(size)))
         return
-    found = count_operations(build_model(model, image, classes, {}), image)
+    net = build_model(model, image, classes, {})
+    found = count_operations(net, image)
     out.print(counts(model, found, Hardware.of(found)))
+    if model == "csasml":
+        plain = build_model(model, image, classes, {"split": False, "attention": False})
+        out.print()
+        out.print(split_share(block_products(plain, image), block_products(net, image)))
     if model in BASELINES:
         before = count_operations(build_model(BASELINES[model], image, classes, {}), image)
         out.print()

@@ -196,7 +196,8 @@ def count_macs(net: Cmt, side: int) -> FloatCounts:
 
 @contextmanager
 def _hooked(net: Any, kinds: tuple[type, ...], hook: Any) -> Iterator[None]:
-    handles = [layer.register_forward_hook(hook) for layer in net.modules() if isinstance(layer, kinds)]
+    layers: list[Any] = [layer for layer in net.modules() if isinstance(layer, kinds)]
+    handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
         yield
     finally:

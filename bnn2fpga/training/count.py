@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bnn2fpga.training.attention import ThresholdAttention
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, two_powers
 
@@ -28,7 +29,7 @@ class Counts:
 
     `norm_elements` and `rprelu_elements` are numbers that pass batch norms and RPReLUs, `trunk_elements`
     those of residual sums, `shifts` the powers of two that branches are made of, `linear`
-    multiply-accumulates of layers in floating point.
+    multiply-accumulates of layers in floating point. `attention` are products of two streams, of a bit each.
     """
 
     binary: int = 0
@@ -38,6 +39,7 @@ class Counts:
     rprelu_elements: int = 0
     trunk_elements: int = 0
     shifts: int = 0
+    attention: int = 0
     linear: int = 0
     weight_bits: int = 0
     float_parameters: int = 0
@@ -101,7 +103,7 @@ class Hardware:
         Batch norms and shifts of RPReLU are constants of the branch and of thresholds. The last layer, if it
         is in floating point, is the host's.
         """
-        xnors = counts.binary + counts.high + counts.low
+        xnors = counts.binary + counts.high + counts.low + counts.attention
         return cls(xnors, xnors + counts.shifts + counts.trunk_elements, counts.shifts, 0)
 
 
@@ -110,9 +112,13 @@ def count_operations(net: nn.Module, shape: tuple[int, int, int]) -> Counts:
     found: list[Counts] = []
 
     def hook(layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        found.append(_count(layer, output[0].numel()))
+        if isinstance(layer, ThresholdAttention):
+            queries, keys = inputs[0][0].numel(), inputs[1][0, 0].numel()
+            found.append(Counts(attention=2 * queries * keys))
+        else:
+            found.append(_count(layer, output[0].numel()))
 
-    kinds = (BinaryConv2d, BinaryLinear, nn.BatchNorm2d, RPReLU, nn.Linear)
+    kinds = (ThresholdAttention, BinaryConv2d, BinaryLinear, nn.BatchNorm2d, RPReLU, nn.Linear)
     handles = [layer.register_forward_hook(hook) for layer in net.modules() if isinstance(layer, kinds)]
     training = net.training
     try:
@@ -147,5 +153,7 @@ def _count(layer: nn.Module, outputs: int) -> Counts:
             # the second power of two of a scale is one more in the slopes behind it
             second = layer.output_scale is None and layer.snap is two_powers
             return size + Counts(high=products, low=products, shifts=second * outputs)
+        if isinstance(layer, BinaryConv2d) and 1 < layer.groups == layer.in_channels:
+            return size + Counts(trunk_elements=products)  # numbers of the trunk, added or subtracted
         return size + Counts(binary=products)
     return Counts(linear=outputs * weights.shape[1], float_parameters=weights.numel() + outputs)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bnn2fpga.errors import ConfigError, first_line
 from bnn2fpga.training.bcmt import BinaryCmt
+from bnn2fpga.training.csasml import Csasml
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
 from bnn2fpga.training.resnet import FracResNet
 
@@ -94,6 +95,7 @@ class ConvNet(nn.Module):  # type: ignore[misc]
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": Mlp,
     "bcmt": BinaryCmt,
+    "csasml": Csasml,
     "convnet": ConvNet,
     "fracbnn": partial(FracResNet, norm=True),
     "wsfracbnn": partial(FracResNet, norm=False),

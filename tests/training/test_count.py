@@ -71,4 +71,7 @@ def test_the_command_line(run: Run) -> None:
     assert code == 0 and "46.8 %" in out and "46.5 %" in out and "46.6 %" in out
     assert "emitted hardware: multiplications" in out
     code, _, err = run("count", "lenet")
-    assert code == 2 and "model 'lenet' is not known; legal: bcmt, convnet, fracbnn, mlp, wsfracbnn" in err
+    assert (
+        code == 2
+        and "model 'lenet' is not known; legal: bcmt, convnet, csasml, fracbnn, mlp, wsfracbnn" in err
+    )

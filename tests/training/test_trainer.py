@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     [
         (
             {"model": "resnet50"},
-            "model 'resnet50' is not known; legal: bcmt, convnet, fracbnn, mlp, wsfracbnn",
+            "model 'resnet50' is not known; legal: bcmt, convnet, csasml, fracbnn, mlp, wsfracbnn",
         ),
         ({"parameters": {"width": 3}}, "model mlp: no parameter 'width'; legal: hidden, standardized"),
         (
