@@ -120,7 +120,7 @@ def test_a_flipped_bit_is_found_by_the_comparison(folder: Path, tmp_path: Path) 
     assert routed.ok and not bitstream.ok and bitstream.difference is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_flipped_bit_is_found_by_the_processing_system(folder: Path, tmp_path: Path) -> None:
     """A burst goes to an address that it must not."""
     made = unpack(tmp_path)

@@ -15,6 +15,7 @@ from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend import load
 from bnn2fpga.kernels.stream_product import StreamProduct
 from tests.frontend.nets import Affine, conv, dense, images, levels, pixels, sign
+from tests.some_slow import some_slow
 
 BIT = (1, False)
 """A weight of attention: 0 or 1."""
@@ -94,18 +95,18 @@ class Attention(nn.Module):
 
 
 FORMS = {
+    "reduced keys": {"k": 2},
+    "two-bit weights": {"weights": (2, False)},
+    "windows": {"windows": 2},
+    "below the row's largest": {"below": True, "weights": (2, False), "dim": 16},
     "one head": {"heads": 1, "dim": 16},
     "two heads": {},
     "d = 32": {"heads": 1, "dim": 32, "k": 2},
     "d = 64": {"heads": 1, "dim": 64, "k": 2, "bias": False},
-    "reduced keys": {"k": 2},
     "no bias": {"bias": False},
-    "two-bit weights": {"weights": (2, False)},
     "signed weights": {"weights": (3, True)},
     "two-bit queries": {"query": lambda: levels(2), "k": 2},
     "two-bit values": {"value": lambda: levels(2, True), "k": 2},
-    "windows": {"windows": 2},
-    "below the row's largest": {"below": True, "weights": (2, False), "dim": 16},
     "below the row's largest, d = 32": {"below": True, "dim": 32, "k": 2, "heads": 1},
 }
 
@@ -119,7 +120,7 @@ def pipeline(frames: int = 1, **form: object) -> tuple[Pipeline, np.ndarray]:
         return Pipeline(load(net, x[:1]), Options(fps=2000)), x
 
 
-@pytest.mark.parametrize("name", FORMS)
+@some_slow("name", list(FORMS), 4)
 def test_forms(name: str) -> None:
     """All levels down to C++ and RTL, on the folded design."""
     made, x = pipeline(12, **FORMS[name])

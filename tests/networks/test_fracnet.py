@@ -243,7 +243,7 @@ def test_fits_a_pynq_z2_without_a_multiplier() -> None:
             assert not re.search(r"\*=|/ [a-z]|float|double", code)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_cpp_on_20_images(tmp_path: Path) -> None:
     design = on_board()
     frames = design.host.encode(cifar()["test_image"][:20])

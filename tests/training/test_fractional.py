@@ -201,8 +201,8 @@ def test_gradients_as_batch_norm_leaves_them() -> None:
         (0, {}),
         pytest.param(1, {}, marks=pytest.mark.long),
         pytest.param(0, {"folded_norm": True}, marks=pytest.mark.long),
-        (0, {"centred": False}),
-        (0, {"tracked": False}),
+        pytest.param(0, {"centred": False}, marks=pytest.mark.long),
+        pytest.param(0, {"tracked": False}, marks=pytest.mark.long),
         (0, {"alpha": 0.25, "scale_terms": 1}),
     ],
 )

@@ -17,7 +17,13 @@ from tests.zynq.wide_nets import wide_nets
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("yosys") is None, reason="yosys is not installed")
 @pytest.mark.parametrize(
-    "shape", [(1, 5, 3), (98, 8, 40), (5, 147, 9), pytest.param((1024, 1, 3), marks=pytest.mark.long)]
+    "shape",
+    [
+        (1, 5, 3),
+        (98, 8, 40),
+        pytest.param((5, 147, 9), marks=pytest.mark.long),
+        pytest.param((1024, 1, 3), marks=pytest.mark.long),
+    ],
 )
 def test_no_net_but_clock_and_reset_is_wide(shape: tuple[int, int, int], tmp_path: Path) -> None:
     """Around a core whose own nets are narrow; `shape` is its bytes in and out, and its edges."""
