@@ -147,6 +147,10 @@ REFUSED = {
     "wide queries": ({"query": lambda: levels(5)}, "one of uint5; legal: 1 to 4 bits each"),
     "float queries": ({"query": lambda: nn.PReLU(16)}, "one is not quantized with a single scale"),
     "bias and largest": ({"moved": biased}, "as with a bias by position; leave the bias out"),
+    "negative scale": (
+        {"moved": lambda s: largest_taken_off(s * -0.25)},
+        "no integers of one positive scale",
+    ),
     "scores mixed up": (
         {"moved": lambda s: largest_taken_off(s.transpose(-1, -2))},
         "a row of its scores does not lie side by side",
@@ -184,3 +188,9 @@ def test_other_heads() -> None:
 
     with pytest.raises(ModelError, match="arrive in an order that no kernel takes; legal: token after token"):
         _ = Pipeline(load(Net().eval(), images(0, 1, 3, 4, 4)), Options()).lowered
+
+
+def test_the_largest_of_other_axes_is_not_the_row_s() -> None:
+    """It is refused, not taken for the last axis'."""
+    with pytest.raises(ModelError, match=r"ReduceMax|joins two streams|pixel by pixel"):
+        _ = pipeline(moved=lambda s: s - s.amax((1, 3), keepdim=True))[0].lowered

@@ -12,7 +12,7 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Builder
-from bnn2fpga.frontend.lowering.linear_chain import as_affine
+from bnn2fpga.frontend.lowering.linear_chain import NEARLY, as_affine
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
 
 
@@ -36,14 +36,12 @@ def lower_below_max(
             f"{node.name}: takes the largest of each row; legal: Sub of a tensor and its own ReduceMax along "
             "the last axis, as attention has it"
         )
-    signal = as_affine(graph, left)
-    alike = signal is not None and all(
-        np.all(np.ravel(part) == np.ravel(part)[0]) for part in (signal.scale, signal.bias)
-    )
-    if signal is None or not alike:
+    signal = None if left.padding or left.repeats else as_affine(graph, left)
+    if signal is None or not _rises_alike(signal):
         raise ModelError(
-            f"{node.name}: its scores are no integers of one scale, as with a bias by position; leave the "
-            "bias out, or compare each score with a threshold of its own position, without the row's largest"
+            f"{node.name}: its scores are no integers of one positive scale, as with a bias by position; "
+            "leave the bias out, or compare each score with a threshold of its own position, without the row's "
+            "largest"
         )
     columns = signal.index.shape[-1]
     rows = signal.index.reshape(-1, columns)
@@ -61,7 +59,7 @@ def lower_below_max(
     low, high = signal.points[0], signal.points[-1]
     reals = signal.reals(np.array([low, high]))
     # both sides of the float32 difference are rounded where nodes stand between the integers and them
-    rounded = 0.0 if left.bare else 2.0**-22 * float(np.abs(reals).max())
+    rounded = 0.0 if left.bare else 2 * NEARLY * float(np.abs(reals).max())
     return replace(
         signal,
         port=port,
@@ -76,6 +74,12 @@ def lower_below_max(
         pending=(Segment(node.output[0], left.index),),
         spread=signal.spread,
     )
+
+
+def _rises_alike(signal: Signal) -> bool:
+    """Whether every channel has the same positive scale and bias, so that the largest integer is the row's."""
+    alike = all(np.all(np.ravel(part) == np.ravel(part)[0]) for part in (signal.scale, signal.bias))
+    return alike and float(np.ravel(signal.scale)[0]) > 0
 
 
 def _same(left: Signal, largest: RowMax) -> bool:

@@ -266,7 +266,7 @@ class Lowering:
         largest = next((value for value in inputs if isinstance(value, RowMax)), None)
         if largest is not None:
             return lower_below_max(self.graph, self.build, node, signal, largest)
-        if node.op_type == "ReduceMax":
+        if node.op_type == "ReduceMax" and self.graph.shape(node.output[0]) == (*signal.index.shape[:-1], 1):
             return RowMax(signal)
         if node.op_type in OUTPUT:
             return lower_output(self.graph, self.build, node, signal, self.exact_sums)
