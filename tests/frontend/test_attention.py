@@ -51,7 +51,7 @@ class Attention(nn.Module):
         value: Callable[[], nn.Module] = sign,
         moved: Callable[[torch.Tensor], torch.Tensor] = lambda scores: scores,
         windows: int = 1,
-        below: bool = False,
+        below: str = "",
     ) -> None:
         super().__init__()
         self.heads, self.dim, self.windows, self.below = heads, dim, windows, below
@@ -84,7 +84,7 @@ class Attention(nn.Module):
             self.below
         ):  # p > 0.9 max, p > 0.7 max: BHViT's upper levels, as thresholds of a softmax's numerator
             below = (scores - scores.amax(-1, keepdim=True)) * self.dim**-0.5
-            weights = self.weigh(torch.exp(below) * 4 - 1.5)
+            weights = self.weigh(torch.exp(below) * 4 - 1.5 if self.below == "exp" else below + 3)
         else:
             weights = self.weigh(scores + self.bias)
         mixed = (weights @ v.transpose(-1, -2)).transpose(-1, -2)
@@ -98,8 +98,9 @@ FORMS = {
     "reduced keys": {"k": 2},
     "two-bit weights": {"weights": (2, False)},
     "windows": {"windows": 2},
-    "below the row's largest": {"below": True, "weights": (2, False), "dim": 16},
+    "below the row's largest": {"below": "exp", "weights": (2, False), "dim": 16},
     "one head": {"heads": 1, "dim": 16},
+    "below the row's largest, on the steps": {"below": "line", "weights": (2, False), "dim": 16},
     "two heads": {},
     "d = 32": {"heads": 1, "dim": 32, "k": 2},
     "d = 64": {"heads": 1, "dim": 64, "k": 2, "bias": False},
@@ -107,7 +108,7 @@ FORMS = {
     "signed weights": {"weights": (3, True)},
     "two-bit queries": {"query": lambda: levels(2), "k": 2},
     "two-bit values": {"value": lambda: levels(2, True), "k": 2},
-    "below the row's largest, d = 32": {"below": True, "dim": 32, "k": 2, "heads": 1},
+    "below the row's largest, d = 32": {"below": "exp", "dim": 32, "k": 2, "heads": 1},
 }
 
 

@@ -12,8 +12,12 @@ from bnn2fpga.design.stream import Stream
 from bnn2fpga.errors import ModelError
 from bnn2fpga.frontend.graph.execute import Graph
 from bnn2fpga.frontend.lowering.builder import Builder
+from bnn2fpga.frontend.lowering.dot_product import significant_bits
 from bnn2fpga.frontend.lowering.linear_chain import NEARLY, as_affine
 from bnn2fpga.frontend.lowering.signal import Segment, Signal, Span
+
+EXACT_BITS = 24
+"""Of a float32's mantissa."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +44,7 @@ def lower_below_max(
     if signal is None or not _rises_alike(signal):
         raise ModelError(
             f"{node.name}: its scores are no integers of one positive scale, as with a bias by position; "
-            "leave the bias out, or compare each score with a threshold of its own position, without the row's "
-            "largest"
+            "leave the bias out, or compare each score with a threshold of its own position alone"
         )
     columns = signal.index.shape[-1]
     rows = signal.index.reshape(-1, columns)
@@ -60,6 +63,7 @@ def lower_below_max(
     reals = signal.reals(np.array([low, high]))
     # both sides of the float32 difference are rounded where nodes stand between the integers and them
     rounded = 0.0 if left.bare else 2 * NEARLY * float(np.abs(reals).max())
+    bits = significant_bits(float(scale[0])) + int(high - low).bit_length()
     return replace(
         signal,
         port=port,
@@ -70,14 +74,14 @@ def lower_below_max(
         offset=0,
         points=Span.between(int(low - high), 0),
         rounding=2 * float(np.max(signal.rounding)) + rounded,
-        relative_rounding=signal.relative_rounding + 2.0**-24,
+        relative_rounding=signal.relative_rounding + (0.0 if left.bare and bits <= EXACT_BITS else 2.0**-24),
         pending=(Segment(node.output[0], left.index),),
         spread=signal.spread,
     )
 
 
 def _rises_alike(signal: Signal) -> bool:
-    """Whether every channel has the same positive scale and bias, so that the largest integer is the row's."""
+    """Whether all channels have one positive scale and one bias: then the largest integer is the row's."""
     alike = all(np.all(np.ravel(part) == np.ravel(part)[0]) for part in (signal.scale, signal.bias))
     return alike and float(np.ravel(signal.scale)[0]) > 0
 
