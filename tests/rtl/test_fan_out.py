@@ -32,7 +32,7 @@ def check(design: Design, folder: Path) -> None:
     assert not wide_nets(netlist).keys() - {"clk", "rst", "core_rst"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_layer_that_takes_784_bits_at_once(tmp_path: Path) -> None:
     net = dense_net((784, 16, 10))
     kernels = {node.name: node.kernel for node in net.nodes}

@@ -203,7 +203,7 @@ def test_gradients_as_batch_norm_leaves_them() -> None:
         pytest.param(0, {"folded_norm": True}, marks=pytest.mark.long),
         pytest.param(0, {"centred": False}, marks=pytest.mark.long),
         pytest.param(0, {"tracked": False}, marks=pytest.mark.long),
-        (0, {"alpha": 0.25, "scale_terms": 1}),
+        pytest.param(0, {"alpha": 0.25, "scale_terms": 1}, marks=pytest.mark.long),
     ],
 )
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from tests.zynq.wide_nets import wide_nets
     "shape",
     [
         (1, 5, 3),
-        (98, 8, 40),
+        pytest.param((98, 8, 40), marks=pytest.mark.long),
         pytest.param((5, 147, 9), marks=pytest.mark.long),
         pytest.param((1024, 1, 3), marks=pytest.mark.long),
     ],
