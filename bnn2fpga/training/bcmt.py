@@ -3,17 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.training.attention import Irffn, Lmhsa, Lpu, MovedSign
-from bnn2fpga.training.fractional import OnGrid
-from bnn2fpga.training.layers import BinaryConv2d, pixels
-
-PIXEL_RMS = 0.35
-"""Root mean square of pixels in [0, 1), about."""
+from bnn2fpga.training.attention import Bits, Irffn, Lmhsa, Lpu
+from bnn2fpga.training.hybrid import Hybrid, embedding, stem
+from bnn2fpga.training.observe import observe
 
 
 class Block(nn.Module):  # type: ignore[misc]
@@ -32,7 +27,7 @@ class Block(nn.Module):  # type: ignore[misc]
         return self.feed_forward(self.attention(self.lpu(x)))
 
 
-class BinaryCmt(nn.Module):  # type: ignore[misc]
+class BinaryCmt(Hybrid):
     """(N, C, H, W) in [0, 1) to scores (N, classes) by a last linear layer in floating point, for the host.
 
     CMT (Guo et al., arXiv 2107.06263) with signs in front of every layer, attention by thresholds and a trunk
@@ -52,26 +47,17 @@ class BinaryCmt(nn.Module):  # type: ignore[misc]
         ratio: int = 2,
         fraction_bits: int = 4,
     ) -> None:
-        super().__init__()
         if not len(dims) == len(depths) == len(heads) == len(reductions):
             raise ConfigError("bcmt: dims, depths, heads and reductions need one number a stage each")
         channels, side, width = shape
         if side != width:
             raise ConfigError(f"bcmt: images of {side} x {width}; legal: square ones")
         side = (side + 1) // 2
-        layers: list[nn.Module] = [
-            pixels(),
-            BinaryConv2d(channels, dims[0], 3, padding=1, gamma=1 / PIXEL_RMS, stride=2),
-            OnGrid(fraction_bits),
-        ]
+        layers = stem(channels, dims[0], fraction_bits)
         variance = 1.0
         for stage, (dim, depth, head, k) in enumerate(zip(dims, depths, heads, reductions, strict=True)):
             if stage:
-                layers += [
-                    MovedSign(dims[stage - 1], math.sqrt(variance)),
-                    BinaryConv2d(dims[stage - 1], dim, 2, stride=2),
-                    OnGrid(fraction_bits),
-                ]
+                layers += embedding(dims[stage - 1], dim, variance, fraction_bits)
                 side, variance = side // 2, 1.0
             if dim % head or side % k:
                 raise ConfigError(
@@ -81,27 +67,11 @@ class BinaryCmt(nn.Module):  # type: ignore[misc]
             for _ in range(depth):
                 layers.append(Block(dim, side, head, k, ratio, variance, fraction_bits))
                 variance += 3
-        self.layers = nn.Sequential(*layers)
-        self.feature_gain = 2.0 ** round(math.log2(4 / math.sqrt(variance)))
-        self.linear = nn.Linear(dims[-1], classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = F.adaptive_avg_pool2d(self.layers(images), 1).flatten(1)
-        return self.linear(self.feature_gain * features)
+        super().__init__(layers, dims[-1], variance, classes)
 
 
 def attention_maps(net: BinaryCmt, images: Tensor) -> list[Tensor]:
     """For each block (N, heads, queries, keys) of 0 and 1: what attends to what."""
     found: list[Tensor] = []
-    handles = [
-        layer.attention.attend.bits.register_forward_hook(lambda _, __, bits: found.append(bits))
-        for layer in net.layers
-        if isinstance(layer, Block)
-    ]
-    try:
-        with torch.no_grad():
-            net.eval()(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    observe(net, images, (Bits,), lambda _, __, bits: found.append(bits))
     return found

@@ -6,8 +6,6 @@ one absolute table a stage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError
+from bnn2fpga.training.observe import observe
 
 
 @dataclass(frozen=True)
@@ -189,17 +188,6 @@ def count_macs(net: Cmt, side: int) -> FloatCounts:
             kind = "depthwise" if layer.groups > 1 else "convolutions"
             found[kind] += output.numel() * layer.weight[0].numel()
 
-    with _hooked(net, (nn.Conv2d, nn.Linear, LightAttention), hook), torch.no_grad():
-        net.eval()(torch.zeros(1, 3, side, side, device=next(net.parameters()).device))
+    images = torch.zeros(1, 3, side, side, device=next(net.parameters()).device)
+    observe(net, images, (nn.Conv2d, nn.Linear, LightAttention), hook)
     return FloatCounts(**found, parameters=sum(p.numel() for p in net.parameters()))
-
-
-@contextmanager
-def _hooked(net: Any, kinds: tuple[type, ...], hook: Any) -> Iterator[None]:
-    layers: list[Any] = [layer for layer in net.modules() if isinstance(layer, kinds)]
-    handles = [layer.register_forward_hook(hook) for layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

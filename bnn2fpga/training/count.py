@@ -15,6 +15,7 @@ from torch import nn
 from bnn2fpga.training.attention import ThresholdAttention
 from bnn2fpga.training.fractional import FractionalConv2d, RPReLU
 from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, two_powers
+from bnn2fpga.training.observe import observe
 
 WORD = 64
 """Binary operations that count as one floating-point operation."""
@@ -119,15 +120,7 @@ def count_operations(net: nn.Module, shape: tuple[int, int, int]) -> Counts:
             found.append(_count(layer, output[0].numel()))
 
     kinds = (ThresholdAttention, BinaryConv2d, BinaryLinear, nn.BatchNorm2d, RPReLU, nn.Linear)
-    handles = [layer.register_forward_hook(hook) for layer in net.modules() if isinstance(layer, kinds)]
-    training = net.training
-    try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, *shape))
-    finally:
-        for handle in handles:
-            handle.remove()
-        net.train(training)
+    observe(net, torch.zeros(1, *shape), kinds, hook)
     return sum(found, Counts())
 
 

@@ -7,18 +7,18 @@ sum, so that the trunk keeps its order. In hardware the order goes into that con
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bnn2fpga.errors import ConfigError
 from bnn2fpga.training.attention import MovedSign, ThresholdAttention, TrunkConv
 from bnn2fpga.training.fractional import OnGrid, RPReLU
-from bnn2fpga.training.layers import BinaryConv2d, Sign, pixels
+from bnn2fpga.training.hybrid import Hybrid, embedding, stem
+from bnn2fpga.training.layers import BinaryConv2d, Sign
+from bnn2fpga.training.observe import observe
 
-PIXEL_RMS = 0.35
-"""Root mean square of pixels in [0, 1), about."""
 HALVES = 2
 DIM = 16
 """Of the one head of a cross-scale attention."""
@@ -80,7 +80,7 @@ class CrossScaleAttention(nn.Module):  # type: ignore[misc]
         return x + self.grid(self.project(self.mixed(found)))
 
 
-class Csasml(nn.Module):  # type: ignore[misc]
+class Csasml(Hybrid):
     """(N, C, H, W) in [0, 1) to scores (N, classes) by a last linear layer in floating point, for the host.
 
     A 3x3 convolution of stride 2, then a stage for each of `dims`: `depth` blocks and a cross-scale
@@ -98,7 +98,6 @@ class Csasml(nn.Module):  # type: ignore[misc]
         attention: bool = True,
         fraction_bits: int = 4,
     ) -> None:
-        super().__init__()
         channels, side, width = shape
         side = (side + 1) // 2
         if shape[1] != width or side % 2 ** (len(dims) - 1) or any(dim % HALVES for dim in dims):
@@ -106,19 +105,11 @@ class Csasml(nn.Module):  # type: ignore[misc]
                 f"csasml: images of {shape[1]} x {width}, channels {list(dims)}; legal: square images that "
                 f"halve {len(dims)} times, even numbers of channels"
             )
-        layers: list[nn.Module] = [
-            pixels(),
-            BinaryConv2d(channels, dims[0], 3, padding=1, gamma=1 / PIXEL_RMS, stride=2),
-            OnGrid(fraction_bits),
-        ]
+        layers = stem(channels, dims[0], fraction_bits)
         variance = 1.0
         for stage, dim in enumerate(dims):
             if stage:
-                layers += [
-                    MovedSign(dims[stage - 1], math.sqrt(variance)),
-                    BinaryConv2d(dims[stage - 1], dim, 2, stride=2),
-                    OnGrid(fraction_bits),
-                ]
+                layers += embedding(dims[stage - 1], dim, variance, fraction_bits)
                 side, variance = side // 2, 1.0
             for _ in range(depth):
                 layers.append(SplitBlock(dim, math.sqrt(variance), fraction_bits, split))
@@ -126,29 +117,15 @@ class Csasml(nn.Module):  # type: ignore[misc]
             if attention:
                 layers.append(CrossScaleAttention(dim, side, math.sqrt(variance), fraction_bits))
                 variance += 1
-        self.layers = nn.Sequential(*layers)
-        self.feature_gain = 2.0 ** round(math.log2(4 / math.sqrt(variance)))
-        self.linear = nn.Linear(dims[-1], classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = F.adaptive_avg_pool2d(self.layers(images), 1).flatten(1)
-        return self.linear(self.feature_gain * features)
+        super().__init__(layers, dims[-1], variance, classes)
 
 
 def block_products(net: Csasml, shape: tuple[int, int, int]) -> int:
     """Products of single bits in the convolutions of all blocks, for one image of `shape`."""
     found: list[int] = []
-    handles = [
-        part.conv.register_forward_hook(
-            lambda layer, _, output: found.append(output[0].numel() * layer.weight[0].numel())
-        )
-        for part in net.modules()
-        if isinstance(part, Branch)
-    ]
-    try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, *shape))
-    finally:
-        for handle in handles:
-            handle.remove()
+
+    def hook(branch: Branch, inputs: tuple[Any, ...], output: Tensor) -> None:
+        found.append(output[0].numel() * branch.conv.weight[0].numel())
+
+    observe(net, torch.zeros(1, *shape), (Branch,), hook)
     return sum(found)

@@ -29,6 +29,8 @@ from brevitas.nn import QuantConv2d, QuantIdentity, QuantLinear
 from brevitas.quant.solver import ActQuantSolver, WeightQuantSolver
 from torch import Tensor, nn
 
+PIXEL_RMS = 0.35
+"""Root mean square of pixels in [0, 1), about; the first layer's gamma is its inverse."""
 SHIFT_GRID = 2.0**-4
 """Channel shifts are multiples of this, in units of the integer sum."""
 MIN_EXPONENT, MAX_EXPONENT = -16, 16

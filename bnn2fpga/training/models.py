@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from bnn2fpga.errors import ConfigError, first_line
 from bnn2fpga.training.bcmt import BinaryCmt
 from bnn2fpga.training.csasml import Csasml
-from bnn2fpga.training.layers import BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
+from bnn2fpga.training.layers import PIXEL_RMS, BinaryConv2d, BinaryLinear, Sign, SignPool, pixels
 from bnn2fpga.training.resnet import FracResNet
-
-PIXEL_RMS = 0.35
-"""Root mean square of pixels in [0, 1), about; the first layer's gamma is its inverse."""
 
 Shape = tuple[int, int, int]
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from bnn2fpga.build.compiler import Options, Pipeline
-from bnn2fpga.build.verify import climb
 from bnn2fpga.errors import ConfigError
-from bnn2fpga.frontend import load
-from bnn2fpga.frontend.graph.run_module import run_eagerly
 from bnn2fpga.training.count import count_operations
 from bnn2fpga.training.csasml import Branch, block_products, shuffled
 from bnn2fpga.training.models import build_model
 from tests.conftest import Run
+from tests.training.hybrids import check_exact
 
 SHAPE = (1, 16, 16)
 SMALL = {"dims": [8, 16]}
@@ -51,15 +47,7 @@ def test_shuffled_takes_halves_in_turns() -> None:
 
 
 def test_it_is_exact_at_every_level() -> None:
-    torch.manual_seed(2)
-    net = build_model("csasml", SHAPE, 5, SMALL).eval()
-    frames = (np.random.default_rng(0).integers(0, 256, (20, *SHAPE)) / 256).astype(np.float32)
-    with torch.no_grad():
-        pipeline = Pipeline(load(net, frames[:1]), Options(fps=1000))
-        scores = run_eagerly(net, frames)
-    levels = list(climb(pipeline, frames, scores, 5, 2))
-    assert [level.name for level in levels if not level.ok] == [] and len(levels) >= 6
-    assert sum(node.kernel.resources.dsps for node in pipeline.folded.nodes) == 0
+    check_exact("csasml", SHAPE, SMALL)
 
 
 @pytest.mark.parametrize("parameters", [{"dims": [7]}, {"dims": [8, 8, 8, 8, 8]}])

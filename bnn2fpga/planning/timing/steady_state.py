@@ -33,8 +33,10 @@ from bnn2fpga.planning.timing.schedule import (
 SMALLEST = 2
 """Beats; a FIFO of one beat passes one every other cycle."""
 PATIENCE = 4
-"""Frames that the schedule may be behind `earliest` before it is given up, on top of a frame's own way
-through: what waits for another branch waits as long as that takes."""
+"""Frames that the schedule may be behind `earliest`, on top of a frame's own way, before it is given up.
+
+A short branch waits for a long one, at most as long as a frame's way takes.
+"""
 
 
 @dataclass(frozen=True, eq=False)
